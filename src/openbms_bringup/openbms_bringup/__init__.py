@@ -1,0 +1,1 @@
+"""Launch files, configuration, command line and process supervision of OpenBMS."""

@@ -1,0 +1,1 @@
+"""The `openbms` command line."""

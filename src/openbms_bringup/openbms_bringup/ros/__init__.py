@@ -1,0 +1,1 @@
+"""The ROS side of openbms_bringup: the only modules of this package that import rclpy and messages."""

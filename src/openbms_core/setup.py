@@ -1,0 +1,23 @@
+"""Installation of openbms_core by colcon (ament_python)."""
+
+from setuptools import find_packages, setup
+
+package_name = "openbms_core"
+
+setup(
+    name=package_name,
+    version="0.1.0",
+    packages=find_packages(exclude=["test", "test.*"]),
+    package_data={"": [f"**/*.{ext}" for ext in ("yaml", "json", "dbc", "parquet", "md")]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
+        (f"share/{package_name}", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=False,
+    maintainer="OpenBMS maintainers",
+    maintainer_email="maintainers@openbms.invalid",
+    description="Pack description, cell library, measurement and estimate types, limits, fault table, topic table and cell models of OpenBMS, and the base of its ROS nodes",
+    license="Apache-2.0",
+)

@@ -1,0 +1,1 @@
+"""Local data of OpenBMS: recording, recovery, retention and history."""

@@ -1,0 +1,1 @@
+"""The ROS side of openbms_recorder: the only modules of this package that import rclpy and messages."""
