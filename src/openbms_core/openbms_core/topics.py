@@ -1,0 +1,118 @@
+"""The topic table: the one place that says which topics exist.
+
+Node QoS, liveness, the recorder, the Foxglove server and the documentation derive from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["DIAGNOSTICS", "TOPICS", "TOPIC_BY_NAME", "Topic", "absolute_name"]
+
+Quality = Literal["latched", "reliable", "best_effort"]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name : str
+        Relative to the pack's namespace; with a leading slash it is global.
+    type : str
+        ROS type as ``package/msg/Name``.
+    publisher : str
+        Node that publishes it.
+    rate_hz : float
+        Usual rate; 0 for on change or once.
+    stale_after_s : float
+        Without a message for this long the publisher counts as lost; infinite for on change or once.
+    quality : str
+        ``latched`` (reliable, transient local, depth 1), ``reliable`` (depth 10), ``best_effort`` (depth 5).
+    recorded : bool
+        Goes into the bag.
+    uploaded : bool
+        Goes to S3.
+    meaning : str
+        One line for people.
+    """
+
+    name: str
+    type: str
+    publisher: str
+    rate_hz: float
+    stale_after_s: float
+    quality: Quality
+    recorded: bool
+    uploaded: bool
+    meaning: str
+
+
+_NEVER = float("inf")
+
+TOPICS: tuple[Topic, ...] = (
+    Topic("pack_description", "openbms_msgs/msg/PackDescription", "afe_driver", 0, _NEVER, "latched", True, True,
+          "Static facts of the pack; makes every recording explain itself"),
+    Topic("measurement", "openbms_msgs/msg/PackMeasurement", "afe_driver", 10, 0.5, "reliable", True, True,
+          "One coherent scan of everything the pack measures"),
+    Topic("can_rx", "openbms_msgs/msg/CanFrames", "afe_driver", 10, _NEVER, "reliable", True, False,
+          "Raw frames received in a scan, where the pack file asks for it"),
+    Topic("can_tx", "openbms_msgs/msg/CanFrames", "afe_driver", 10, _NEVER, "reliable", True, False,
+          "Raw frames sent in a scan, where the pack file asks for it"),
+    Topic("faults", "openbms_msgs/msg/FaultArray", "safety_monitor", 1, 3.0, "latched", True, True,
+          "Pending, active and latched faults, and what is not monitored"),
+    Topic("state", "openbms_msgs/msg/BmsState", "safety_monitor", 10, 0.5, "reliable", True, True,
+          "State machine, current request, what is inhibited and why"),
+    Topic("limits", "openbms_msgs/msg/Limits", "safety_monitor", 10, 0.5, "reliable", True, True,
+          "The final charge and discharge limits that anybody may use"),
+    Topic("contactor_command", "openbms_msgs/msg/ContactorCommand", "safety_monitor", 10, 0.5, "reliable", True, False,
+          "Wanted state of every contactor; renewed, expires"),
+    Topic("soc", "openbms_msgs/msg/StateOfCharge", "soc_estimator", 10, 1.0, "reliable", True, True,
+          "State of charge of the pack and of every cell, with standard deviation"),
+    Topic("power_limits", "openbms_msgs/msg/PowerLimits", "power_limiter", 10, 1.0, "reliable", True, True,
+          "Advisory power limits over several horizons"),
+    Topic("balancing_command", "openbms_msgs/msg/BalancingCommand", "balancer", 1, 3.0, "reliable", True, False,
+          "Which cells to bleed; expires"),
+    Topic("thermal_command", "openbms_msgs/msg/ThermalCommand", "thermal_controller", 1, 3.0, "reliable", True, False,
+          "What the thermal actuators shall do; expires"),
+    Topic("charge_command", "openbms_msgs/msg/ChargeCommand", "charge_controller", 10, 1.0, "reliable", True, False,
+          "What the charger shall deliver; expires"),
+    Topic("twin_truth", "openbms_msgs/msg/TwinTruth", "twin", 10, _NEVER, "reliable", True, False,
+          "What is really true inside the digital twin; for scoring only, absent on a real pack"),
+    Topic("battery_state", "sensor_msgs/msg/BatteryState", "battery_state_publisher", 1, 3.0, "reliable", True, True,
+          "The pack as the standard ROS message, for vehicle stacks"),
+    Topic("/battery_state", "sensor_msgs/msg/BatteryState", "battery_state_publisher", 1, 3.0, "reliable", False, False,
+          "The same for Nav2 docking, from the single pack or the aggregator"),
+    Topic("/battery_status", "sensor_msgs/msg/BatteryState", "battery_state_publisher", 1, 3.0, "reliable", False, False,
+          "The same for Nav2 behaviour trees"),
+    Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", "every node", 1, _NEVER, "reliable", True, False,
+          "Health of each node, for people; never part of protection"),
+)  # fmt: skip
+"""All topics of the built system."""
+
+TOPIC_BY_NAME = {topic.name: topic for topic in TOPICS}
+"""Rows by name."""
+
+DIAGNOSTICS = "/diagnostics"
+
+
+def absolute_name(topic: Topic, namespace: str) -> str:
+    """Give the full name of a topic for a pack's namespace.
+
+    Parameters
+    ----------
+    topic : Topic
+        Row of the table.
+    namespace : str
+        Namespace of the pack, such as ``/bms``.
+
+    Returns
+    -------
+    str
+        ``/bms/measurement``, or the name itself where it is global.
+    """
+    if topic.name.startswith("/"):
+        return topic.name
+    return f"/{namespace.strip('/')}/{topic.name}" if namespace.strip("/") else f"/{topic.name}"
