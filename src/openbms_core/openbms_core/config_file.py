@@ -145,7 +145,9 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         cure = f"That folder has: {', '.join(near)}." if near else f"The folder {folder} has no such file."
         raise ConfigError(f"{path}: no such file. {cure}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}). It must be a readable UTF-8 text file.") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error}). It must be a readable UTF-8 text file."
+        ) from error
     try:
         node = yaml.compose(text, Loader=_Loader)
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
@@ -153,7 +155,9 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{where}: not valid YAML: {what}. Check indentation, colons and brackets.") from error
+        raise ConfigError(
+            f"{where}: not valid YAML: {what}. Check indentation, colons and brackets."
+        ) from error
     lines: dict[Location, int] = {}
     if node is not None:
         _lines(node, path, (), lines)
@@ -203,7 +207,11 @@ def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Locatio
     known_line = next((lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in lines), 1)
     head = f"{path}:{known_line}: {_dotted(where)}"
     value = error.get("input")
-    shown = repr(value) if not isinstance(value, dict | list) else f"a {'mapping' if isinstance(value, dict) else 'list'}"
+    shown = (
+        repr(value)
+        if not isinstance(value, dict | list)
+        else f"a {'mapping' if isinstance(value, dict) else 'list'}"
+    )
     if len(shown) > 80:
         shown = shown[:77] + "..."
     if error["type"] == "extra_forbidden":
@@ -216,7 +224,9 @@ def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Locatio
     text = error["msg"].removeprefix("Value error, ")
     if isinstance(value, float) and not math.isfinite(value):
         text = "must be a finite number"
-    return f"{head}: value {shown} is not right: {text[:1].lower()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    return (
+        f"{head}: value {shown} is not right: {text[:1].lower()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    )
 
 
 def load_config(path: str | Path, model: type[ModelT]) -> ModelT:

@@ -18,7 +18,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from openbms_core.cell import CellFile
-from openbms_core.config_file import ConfigError, Integer, NonNegative, Number, Positive, StrictModel, Unit, load_config
+from openbms_core.config_file import (
+    ConfigError,
+    Integer,
+    NonNegative,
+    Number,
+    Positive,
+    StrictModel,
+    Unit,
+    load_config,
+)
 from openbms_core.resources import find_config
 
 __all__ = [
@@ -230,7 +239,9 @@ class Topology(StrictModel):
         for row in self.temperature_sensors:
             last = row.first_cell + row.count * row.cells_each
             if last > cells:
-                raise ValueError(f"temperature sensors '{row.name}' reach cell {last - 1}, the last cell is {cells - 1}")
+                raise ValueError(
+                    f"temperature sensors '{row.name}' reach cell {last - 1}, the last cell is {cells - 1}"
+                )
         names = self.sensor_names
         if len(set(names)) != len(names):
             raise ValueError(f"two temperature sensors have the same name: {sorted(names)}")
@@ -451,7 +462,9 @@ class PackFile(StrictModel):
                     f"device.signals[{number}] fills {entry.to}[{last}], but this pack has {sizes[entry.to]} of them"
                 )
         if self.contactors.authority == "openbms" and not any(
-            signal.source == "contactor_positive" for command in self.device.commands for signal in command.signals
+            signal.source == "contactor_positive"
+            for command in self.device.commands
+            for signal in command.signals
         ):
             raise ValueError(
                 "contactors.authority is 'openbms', but no device.commands entry sends contactor_positive; "

@@ -33,7 +33,9 @@ def config_folder() -> Path:
         folder = parent / "openbms_bringup" / "config"
         if folder.is_dir():
             return folder
-    raise ConfigError("The shipped configuration was not found. Build the workspace (make build) and source install/.")
+    raise ConfigError(
+        "The shipped configuration was not found. Build the workspace (make build) and source install/."
+    )
 
 
 def find_config(kind: str, name: str | Path, beside: Path | None = None) -> Path:

@@ -173,7 +173,13 @@ class PackMeasurement:
         **values
             Fields to set (``stamp_s``, ``scan_number`` … default to 0).
         """
-        sizes = {"cell": cells, "temperature": sensors, "string": strings, "actuator": actuators, "redundant": 0}
+        sizes = {
+            "cell": cells,
+            "temperature": sensors,
+            "string": strings,
+            "actuator": actuators,
+            "redundant": 0,
+        }
         sizes["contactor"] = 3 * strings
         arrays: dict[str, Any] = {"stamp_s": 0.0, "scan_number": 0, "scan_duration_s": 0.0}
         for item in fields(cls):

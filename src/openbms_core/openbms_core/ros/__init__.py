@@ -1,1 +1,6 @@
-"""The ROS side of openbms_core: the only modules of this package that import rclpy and messages."""
+"""ROS side of the core: node base, executor, message conversion. Import this before any message package."""
+
+import os
+
+# Without it rclpy serialises a wrong-length array with memory beyond it. It is read when a message is imported.
+os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")

@@ -1,0 +1,256 @@
+"""Messages to plain types and back.
+
+The fields of a type in :mod:`openbms_core.types` are named like those of its message with the unit as suffix; the
+conversion is derived from both once, so that a field cannot be forgotten: a name without partner fails at import.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from openbms_msgs import msg as messages
+from std_msgs.msg import Header
+
+from openbms_core import types
+
+__all__ = [
+    "balancing_command_from_msg",
+    "balancing_command_to_msg",
+    "charge_command_from_msg",
+    "charge_command_to_msg",
+    "contactor_command_from_msg",
+    "contactor_command_to_msg",
+    "duration_to_msg",
+    "limits_from_msg",
+    "limits_to_msg",
+    "measurement_from_msg",
+    "measurement_to_msg",
+    "power_limits_from_msg",
+    "power_limits_to_msg",
+    "state_from_msg",
+    "state_of_charge_from_msg",
+    "state_of_charge_to_msg",
+    "state_to_msg",
+    "thermal_command_from_msg",
+    "thermal_command_to_msg",
+    "time_from_msg",
+    "time_to_msg",
+]
+
+_UNIT = re.compile(r"_(m3_per_s|degc|ohm|ah|wh|pa|v|a|w|s)$")
+_TYPE_CODES = {
+    "float": ("f", np.float32),
+    "double": ("d", np.float64),
+    "uint8": ("B", np.uint8),
+    "uint16": ("H", np.uint16),
+    "uint32": ("I", np.uint32),
+    "int32": ("i", np.int32),
+    "int64": ("q", np.int64),
+}
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+TypeT = TypeVar("TypeT")
+
+
+def time_to_msg(seconds: float) -> Time:
+    """Convert seconds to builtin_interfaces/Time; a time that is not finite or negative becomes 0."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return Time()
+    whole = math.floor(seconds)
+    nanoseconds = round((seconds - whole) * 1e9)
+    return Time(sec=whole + nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+
+
+def time_from_msg(stamp: Time | Duration) -> float:
+    """Convert builtin_interfaces/Time or Duration to seconds."""
+    return float(stamp.sec + stamp.nanosec * 1e-9)
+
+
+def duration_to_msg(seconds: float) -> Duration:
+    """Convert seconds to builtin_interfaces/Duration."""
+    stamp = time_to_msg(seconds)
+    return Duration(sec=stamp.sec, nanosec=stamp.nanosec)
+
+
+def _array_to_msg(code: str, dtype: Any, value: Any) -> array[Any]:
+    # assigned as array.array since field checks refuse an ndarray here
+    return array(code, np.ascontiguousarray(value, dtype=dtype).tobytes())
+
+
+def _float32(value: Any) -> float:
+    value = float(value)
+    # a finite number beyond float32 is refused by the message: say infinity, as the wire would
+    return math.copysign(math.inf, value) if math.isfinite(value) and abs(value) > _FLOAT32_MAX else value
+
+
+def _writer(field_type: str) -> Callable[[Any], Any]:
+    if match := re.fullmatch(r"sequence<(\w+)>", field_type):
+        if match[1] in _TYPE_CODES:
+            return partial(_array_to_msg, *_TYPE_CODES[match[1]])
+        return list
+    if field_type == "builtin_interfaces/Duration":
+        return duration_to_msg
+    if field_type == "float":
+        return _float32
+    return {"double": float, "boolean": bool, "string": str}.get(field_type, int)
+
+
+def _reader(field_type: str) -> Callable[[Any], Any]:
+    if match := re.fullmatch(r"sequence<(\w+)>", field_type):
+        if match[1] in _TYPE_CODES:
+            code, dtype = _TYPE_CODES[match[1]]
+            target = np.float64 if code in "fd" else dtype
+            return lambda value: np.array(value, dtype=target)
+        return list
+    if field_type == "builtin_interfaces/Duration":
+        return time_from_msg
+    return lambda value: value
+
+
+class _Conversion:
+    """Field-by-field conversion between one type and its message."""
+
+    def __init__(self, plain: type[Any], message: type[Any]) -> None:
+        self.plain, self.message = plain, message
+        types_of = message.get_fields_and_field_types()
+        names = [item.name for item in fields(plain) if item.name != "stamp_s"]
+        pairs = [(name, name if name in types_of else _UNIT.sub("", name)) for name in names]
+        missing = [name for name, other in pairs if other not in types_of]
+        left = set(types_of) - {other for _, other in pairs} - {"header"}
+        if missing or left:
+            raise TypeError(
+                f"{plain.__name__} and {message.__name__} do not match: {missing or sorted(left)}"
+            )
+        self.writers = [(name, other, _writer(types_of[other])) for name, other in pairs]
+        states = {"state", "previous_state", "requested_state"}
+        self.readers = [
+            (name, other, types.State if other in states else _reader(types_of[other]))
+            for name, other in pairs
+        ]
+        self.stamped = any(item.name == "stamp_s" for item in fields(plain))
+
+    def to_msg(self, value: Any, header: Header) -> Any:
+        message = self.message()
+        message.header = header
+        for name, other, convert in self.writers:
+            setattr(message, other, convert(getattr(value, name)))
+        return message
+
+    def from_msg(self, message: Any) -> Any:
+        values = {name: convert(getattr(message, other)) for name, other, convert in self.readers}
+        if self.stamped:
+            values["stamp_s"] = time_from_msg(message.header.stamp)
+        return self.plain(**values)
+
+
+def _header(stamp_s: float, pack_serial: str) -> Header:
+    return Header(stamp=time_to_msg(stamp_s), frame_id=pack_serial)
+
+
+_MEASUREMENT = _Conversion(types.PackMeasurement, messages.PackMeasurement)
+_SOC = _Conversion(types.StateOfCharge, messages.StateOfCharge)
+_POWER_LIMITS = _Conversion(types.PowerLimits, messages.PowerLimits)
+_LIMITS = _Conversion(types.FinalLimits, messages.Limits)
+_STATE = _Conversion(types.BmsStatus, messages.BmsState)
+_CONTACTORS = _Conversion(types.ContactorCommand, messages.ContactorCommand)
+_BALANCING = _Conversion(types.BalancingCommand, messages.BalancingCommand)
+_THERMAL = _Conversion(types.ThermalCommand, messages.ThermalCommand)
+_CHARGE = _Conversion(types.ChargeCommand, messages.ChargeCommand)
+
+
+def measurement_to_msg(value: types.PackMeasurement, pack_serial: str) -> messages.PackMeasurement:
+    """Convert a scan to its message, stamped with the scan's own time."""
+    return _MEASUREMENT.to_msg(value, _header(value.stamp_s, pack_serial))
+
+
+def measurement_from_msg(message: messages.PackMeasurement) -> types.PackMeasurement:
+    """Convert a message to a scan."""
+    return _MEASUREMENT.from_msg(message)  # type: ignore[no-any-return]
+
+
+def state_of_charge_to_msg(value: types.StateOfCharge, pack_serial: str) -> messages.StateOfCharge:
+    """Convert a state of charge to its message, stamped with the measurement's time."""
+    return _SOC.to_msg(value, _header(value.stamp_s, pack_serial))
+
+
+def state_of_charge_from_msg(message: messages.StateOfCharge) -> types.StateOfCharge:
+    """Convert a message to a state of charge."""
+    return _SOC.from_msg(message)  # type: ignore[no-any-return]
+
+
+def power_limits_to_msg(value: types.PowerLimits, pack_serial: str) -> messages.PowerLimits:
+    """Convert advisory limits to their message, stamped with the measurement's time."""
+    return _POWER_LIMITS.to_msg(value, _header(value.stamp_s, pack_serial))
+
+
+def power_limits_from_msg(message: messages.PowerLimits) -> types.PowerLimits:
+    """Convert a message to advisory limits."""
+    return _POWER_LIMITS.from_msg(message)  # type: ignore[no-any-return]
+
+
+def limits_to_msg(value: types.FinalLimits, header: Header) -> messages.Limits:
+    """Convert final limits to their message."""
+    return _LIMITS.to_msg(value, header)
+
+
+def limits_from_msg(message: messages.Limits) -> types.FinalLimits:
+    """Convert a message to final limits."""
+    return _LIMITS.from_msg(message)  # type: ignore[no-any-return]
+
+
+def state_to_msg(value: types.BmsStatus, header: Header) -> messages.BmsState:
+    """Convert a state to its message."""
+    return _STATE.to_msg(value, header)
+
+
+def state_from_msg(message: messages.BmsState) -> types.BmsStatus:
+    """Convert a message to a state."""
+    return _STATE.from_msg(message)  # type: ignore[no-any-return]
+
+
+def contactor_command_to_msg(value: types.ContactorCommand, header: Header) -> messages.ContactorCommand:
+    """Convert a contactor command to its message."""
+    return _CONTACTORS.to_msg(value, header)
+
+
+def contactor_command_from_msg(message: messages.ContactorCommand) -> types.ContactorCommand:
+    """Convert a message to a contactor command."""
+    return _CONTACTORS.from_msg(message)  # type: ignore[no-any-return]
+
+
+def balancing_command_to_msg(value: types.BalancingCommand, header: Header) -> messages.BalancingCommand:
+    """Convert a balancing command to its message."""
+    return _BALANCING.to_msg(value, header)
+
+
+def balancing_command_from_msg(message: messages.BalancingCommand) -> types.BalancingCommand:
+    """Convert a message to a balancing command."""
+    return _BALANCING.from_msg(message)  # type: ignore[no-any-return]
+
+
+def thermal_command_to_msg(value: types.ThermalCommand, header: Header) -> messages.ThermalCommand:
+    """Convert a thermal command to its message."""
+    return _THERMAL.to_msg(value, header)
+
+
+def thermal_command_from_msg(message: messages.ThermalCommand) -> types.ThermalCommand:
+    """Convert a message to a thermal command."""
+    return _THERMAL.from_msg(message)  # type: ignore[no-any-return]
+
+
+def charge_command_to_msg(value: types.ChargeCommand, header: Header) -> messages.ChargeCommand:
+    """Convert a charge command to its message."""
+    return _CHARGE.to_msg(value, header)
+
+
+def charge_command_from_msg(message: messages.ChargeCommand) -> types.ChargeCommand:
+    """Convert a message to a charge command."""
+    return _CHARGE.from_msg(message)  # type: ignore[no-any-return]
