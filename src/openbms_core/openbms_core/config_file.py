@@ -99,8 +99,8 @@ def _lines(node: yaml.Node, path: Path, at: Location, found: dict[Location, int]
             name, line = str(key.value), key.start_mark.line + 1
             if name in seen:
                 raise ConfigError(
-                    f"{path}:{line}: {_dotted((*at, name))}: the key stands twice (first in line {seen[name]}). "
-                    "Remove one of them."
+                    f"{path}:{line}: {_dotted((*at, name))}: the key stands twice "
+                    f"(first in line {seen[name]}). Remove one of them."
                 )
             seen[name] = line
             found[(*at, name)] = line
@@ -150,7 +150,7 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         ) from error
     try:
         node = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+        data = yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
@@ -194,9 +194,9 @@ def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Locatio
     location: list[Hashable] = []
     here = data
     for step in error["loc"]:
-        if isinstance(here, dict) and step in here:
-            here = here[step]
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+        if (isinstance(here, dict) and step in here) or (
+            isinstance(here, list) and isinstance(step, int) and step < len(here)
+        ):
             here = here[step]
         elif error["type"] == "missing" and step == error["loc"][-1]:
             pass
@@ -207,11 +207,7 @@ def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Locatio
     known_line = next((lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in lines), 1)
     head = f"{path}:{known_line}: {_dotted(where)}"
     value = error.get("input")
-    shown = (
-        repr(value)
-        if not isinstance(value, dict | list)
-        else f"a {'mapping' if isinstance(value, dict) else 'list'}"
-    )
+    shown = {dict: "a mapping", list: "a list"}.get(type(value), repr(value))
     if len(shown) > 80:
         shown = shown[:77] + "..."
     if error["type"] == "extra_forbidden":

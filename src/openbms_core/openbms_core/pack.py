@@ -1,6 +1,7 @@
 """The pack file: physical facts and limits of one pack, as an immutable, validated model.
 
-One YAML file per pack (``config/packs/<pack>.yaml``). Every key carries its unit. Cells are numbered from 0 at pack
+One YAML file per pack (``config/packs/<pack>.yaml``). Every key carries its unit. Cells are numbered from 0
+at pack
 negative, string after string. :func:`load_pack` reads the file, the cell file that it names, and gives both.
 """
 
@@ -223,10 +224,10 @@ class Topology(StrictModel):
     strings: Count = 1
     cells_in_series: Count
     cells_in_parallel: Count = 1
-    modules: list[Module] = []
+    modules: tuple[Module, ...] = ()
     """Empty: one module a string without serial number."""
-    temperature_sensors: list[TemperatureSensor] = []
-    actuators: list[Name] = []
+    temperature_sensors: tuple[TemperatureSensor, ...] = ()
+    actuators: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Topology:
@@ -280,27 +281,29 @@ def _expand(repeat: Repeat, first_index: int) -> Iterator[tuple[int, dict[str, i
 class SignalMap(StrictModel):
     """Where a quantity comes from: signals of the DBC, one or a row of them.
 
-    With ``repeat: {m: [0, 7], c: [0, 11]}`` the names may hold ``{m}`` and ``{c}`` (also ``{c:02d}``); the last key runs
+    With ``repeat: {m: [0, 7], c: [0, 11]}`` the names may hold ``{m}`` and ``{c}`` (also ``{c:02d}``); the
+    last key runs
     fastest and the index of the quantity counts up from ``first_index``.
     """
 
     to: Quantity
     message: Name
     signal: Name
-    repeat: Repeat = {}
+    repeat: Repeat = Field(default_factory=dict)
     first_index: Index = 0
     scale: Number = 1.0
-    """The DBC's physical value is multiplied by this (sign flips, unit conversion), after that ``offset`` is added."""
+    """The DBC's physical value is multiplied by this (sign flips, unit conversion), after that ``offset`` is
+    added."""
     offset: Number = 0.0
     minimum: Number | None = None
     """Plausible range of the quantity, after scale and offset."""
     maximum: Number | None = None
-    not_available_raw: list[Integer] = []
+    not_available_raw: tuple[Integer, ...] = ()
     """Raw values by which the device says that it has no value."""
     valid_signal: str | None = None
     """Signal of the same message that tells whether the value is valid (repeat keys allowed)."""
     valid_when: Integer = 1
-    true_when: list[Integer] = [1]
+    true_when: tuple[Integer, ...] = (1,)
     """Raw values that mean on / closed / pressed, for on-off quantities."""
     max_age_s: Positive | None = None
     """Age at which a value is stale; absent: the pack's measurement.max_age_s of this quantity."""
@@ -353,7 +356,7 @@ class CommandSignal(StrictModel):
     signal: Name
     source: CommandQuantity | None = None
     """Absent: the constant ``offset``."""
-    repeat: Repeat = {}
+    repeat: Repeat = Field(default_factory=dict)
     first_index: Index = 0
     scale: Number = 1.0
     offset: Number = 0.0
@@ -363,10 +366,10 @@ class CommandMap(StrictModel):
     """A message that is sent to the device."""
 
     message: Name
-    repeat: Repeat = {}
+    repeat: Repeat = Field(default_factory=dict)
     """One message each; the first index of its signals goes on from message to message."""
     period_s: Positive
-    signals: list[CommandSignal]
+    signals: tuple[CommandSignal, ...]
     counter: Counter | None = None
     checksum: Checksum | None = None
 
@@ -385,9 +388,9 @@ class Device(StrictModel):
     """A scan is closed when this message arrives; absent: by time alone."""
     record_frames: bool = False
     """Publish can_rx and can_tx."""
-    integrity: list[MessageIntegrity] = []
-    signals: Annotated[list[SignalMap], Field(min_length=1)]
-    commands: list[CommandMap] = []
+    integrity: tuple[MessageIntegrity, ...] = ()
+    signals: Annotated[tuple[SignalMap, ...], Field(min_length=1)]
+    commands: tuple[CommandMap, ...] = ()
 
 
 class Measurement(StrictModel):
@@ -420,7 +423,9 @@ class FaultTiming(StrictModel):
 
 
 class ThermalSafe(StrictModel):
-    """Values of the thermal actuators without a fresh command (0…1 of full scale); the heater is always off then."""
+    """Values of the thermal actuators without a fresh command (0…1 of full scale); the heater is always off
+    then.
+    """
 
     pump: Unit = 1.0
     fan: Unit = 1.0
@@ -442,7 +447,7 @@ class PackFile(StrictModel):
     contactors: Contactors
     measurement: Measurement
     thermal_safe: ThermalSafe = ThermalSafe()
-    faults: dict[str, FaultTiming] = {}
+    faults: dict[str, FaultTiming] = Field(default_factory=dict)
     """Own timing of rows of the fault table, by identifier without the level."""
     estimation_method: Literal["ekf_2rc", "coulomb_counting"] = "ekf_2rc"
     device: Device
@@ -459,7 +464,8 @@ class PackFile(StrictModel):
             last = max(index for index, *_ in entry.expanded())
             if last >= sizes[entry.to]:
                 raise ValueError(
-                    f"device.signals[{number}] fills {entry.to}[{last}], but this pack has {sizes[entry.to]} of them"
+                    f"device.signals[{number}] fills {entry.to}[{last}], "
+                    f"but this pack has {sizes[entry.to]} of them"
                 )
         if self.contactors.authority == "openbms" and not any(
             signal.source == "contactor_positive"

@@ -1,6 +1,7 @@
 """Find configuration files and files inside installed packages.
 
-The shipped configuration lies in ``share/openbms_bringup/config`` of whichever prefix of ``AMENT_PREFIX_PATH`` holds it;
+The shipped configuration lies in ``share/openbms_bringup/config`` of whichever prefix of
+``AMENT_PREFIX_PATH`` holds it;
 in a bare checkout it is the folder ``config`` at its top.
 """
 
@@ -75,7 +76,8 @@ def find_config(kind: str, name: str | Path, beside: Path | None = None) -> Path
                 return path
     shipped = sorted(path.stem for path in (config_folder() / kind).glob("*.yaml"))
     raise ConfigError(
-        f"{name}: no such file. Give the path of a .yaml file or one of the shipped {kind}: {', '.join(shipped)}."
+        f"{name}: no such file. Give the path of a .yaml file "
+        f"or one of the shipped {kind}: {', '.join(shipped)}."
     )
 
 

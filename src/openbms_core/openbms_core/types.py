@@ -1,6 +1,7 @@
 """What is measured, estimated, limited and commanded, as plain Python types without ROS.
 
-Arrays are NumPy; a value that is not valid is NaN, and the validity array beside it says why. Current is positive when
+Arrays are NumPy; a value that is not valid is NaN, and the validity array beside it says why. Current is
+positive when
 charging. Times are in seconds; ``stamp_s`` is ROS time of acquisition.
 """
 

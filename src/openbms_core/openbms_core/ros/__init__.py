@@ -2,5 +2,6 @@
 
 import os
 
-# Without it rclpy serialises a wrong-length array with memory beyond it. It is read when a message is imported.
+# Without it rclpy serialises a wrong-length array with memory beyond it. It is read when a message is
+# imported.
 os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")

@@ -1,7 +1,9 @@
 """Messages to plain types and back.
 
-The fields of a type in :mod:`openbms_core.types` are named like those of its message with the unit as suffix; the
-conversion is derived from both once, so that a field cannot be forgotten: a name without partner fails at import.
+The fields of a type in :mod:`openbms_core.types` are named like those of its message with the unit as
+suffix; the
+conversion is derived from both once, so that a field cannot be forgotten: a name without partner fails at
+import.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from openbms_msgs import msg as messages
 from std_msgs.msg import Header
 
 from openbms_core import types
+from openbms_msgs import msg as messages
 
 __all__ = [
     "balancing_command_from_msg",

@@ -1,7 +1,9 @@
 """Run nodes: one executor helper for every process, with a clean end on SIGINT and SIGTERM.
 
-rclpy's EventsExecutor costs a fifth of the SingleThreadedExecutor, but its infinite spin runs no callback: this loop
-uses finite spins only. Where rclpy is older than 7.1.4 (no usable EventsExecutor) the SingleThreadedExecutor serves.
+rclpy's EventsExecutor costs a fifth of the SingleThreadedExecutor, but its infinite spin runs no callback:
+this loop
+uses finite spins only. Where rclpy is older than 7.1.4 (no usable EventsExecutor) the SingleThreadedExecutor
+serves.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def make_executor() -> Any:
     """Give the executor that suits the installed rclpy."""
     if _rclpy_version() >= _FIRST_GOOD_EVENTS_EXECUTOR:
         with contextlib.suppress(ImportError):
-            from rclpy.experimental import EventsExecutor  # noqa: PLC0415 - absent in older rclpy
+            from rclpy.experimental import EventsExecutor  # absent in older rclpy
 
             return EventsExecutor()
     return SingleThreadedExecutor()
@@ -103,7 +105,8 @@ def run_nodes(
     factories : sequence of callables
         Each gives one node.
     fail_safe : bool
-        An exception in a callback ends the process at once with code 1 (driver and safety: their expiring commands
+        An exception in a callback ends the process at once with code 1 (driver and safety: their expiring
+        commands
         and the missing heartbeat then open the contactors). Otherwise it is logged and said on /diagnostics.
     arguments : list of str, optional
         Command line; default ``sys.argv``.
@@ -124,7 +127,7 @@ def run_nodes(
             _spin_slice(executor, nodes, fail_safe)
         _wind_down(executor, nodes, fail_safe)
     except ConfigError as error:
-        print(f"openbms: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"openbms: {error}\n")
         code = EXIT_CONFIGURATION
     except ExternalShutdownException:
         pass

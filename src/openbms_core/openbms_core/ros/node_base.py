@@ -1,4 +1,4 @@
-"""The base of every OpenBMS node: lifecycle, parameters, topics of the table, the two clocks, diagnostics, clean end.
+"""The base of every OpenBMS node: lifecycle, parameters, topics, the two clocks, diagnostics, clean end.
 
 A node is thin: it converts, calls its pure core, converts and publishes. What all nodes share is here.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -63,8 +63,10 @@ class Freshness:
 class BmsNode(LifecycleNode):  # type: ignore[misc]
     """A lifecycle node that brings itself up unless ``autostart`` is false.
 
-    Subclasses override ``declare``, ``configure``, ``activate``, ``deactivate``, ``release`` and ``ready_to_stop``.
-    Subscriptions and timers made here run their callbacks only while the node acts: active, or winding down after it was
+    Subclasses override ``declare``, ``configure``, ``activate``, ``deactivate``, ``release`` and
+    ``ready_to_stop``.
+    Subscriptions and timers made here run their callbacks only while the node acts: active, or winding down
+    after it was
     told to stop.
     """
 
@@ -101,7 +103,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         self._wind_down_timer = self.create_timer(0.05, self._check_wound_down, clock=_STEADY)
         self._wind_down_timer.cancel()
 
-    # ---- what a subclass overrides -------------------------------------------------------------------------------
+    # ---- what a subclass overrides ----
 
     def declare(self) -> None:
         """Declare the node's own parameters."""
@@ -122,7 +124,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         """Tell whether the node may stop now; asked until it is true or ``stop_deadline_s`` is over."""
         return True
 
-    # ---- parameters and configuration ----------------------------------------------------------------------------
+    # ---- parameters and configuration ----
 
     def parameter(self, name: str, default: Any, description: str, *, dynamic: bool = False) -> None:
         """Declare one parameter; it is read-only after start unless ``dynamic``."""
@@ -148,14 +150,14 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         return self._pack
 
     def require_real_time(self) -> None:
-        """Refuse simulated time on a real bus (ConfigError): protection must not depend on somebody's /clock."""
+        """Refuse simulated time on a real bus (ConfigError): protection must not hang on a /clock."""
         if self.value("use_sim_time") and not self.value("bus_is_simulated"):
             raise ConfigError(
                 f"{self.get_name()}: use_sim_time is refused on a real bus. "
                 "Leave it false, or set bus_is_simulated where the bus is the digital twin's."
             )
 
-    # ---- time ----------------------------------------------------------------------------------------------------
+    # ---- time ----
 
     def now_s(self) -> float:
         """Give ROS time [s]: for stamps of acquisition."""
@@ -172,7 +174,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
             stamp=time_to_msg(self.now_s() if stamp_s is None else stamp_s), frame_id=self.pack.file.serial
         )
 
-    # ---- topics and timers ---------------------------------------------------------------------------------------
+    # ---- topics and timers ----
 
     @staticmethod
     def qos(topic: Any) -> Any:
@@ -209,7 +211,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         self._timers_made.append(timer)
         return timer
 
-    # ---- diagnostics ---------------------------------------------------------------------------------------------
+    # ---- diagnostics ----
 
     def diagnostic(self, level: int, message: str, **values: Any) -> None:
         """Set what this node says on /diagnostics (0 ok, 1 warning, 2 error); published at 1 Hz."""
@@ -228,7 +230,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
-    # ---- lifecycle -----------------------------------------------------------------------------------------------
+    # ---- lifecycle ----
 
     @property
     def acting(self) -> bool:
@@ -309,7 +311,10 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle: active to inactive. What must be wound down first (open contactors) goes on until it is done."""
+        """Lifecycle: active to inactive.
+
+        What must be wound down first (open contactors) goes on until it is done.
+        """
         self.request_stop()
         self.active = False
         self._wind_down_timer.reset()
