@@ -18,7 +18,7 @@ setup(
     zip_safe=False,
     maintainer="OpenBMS maintainers",
     maintainer_email="maintainers@openbms.invalid",
-    description="Control of OpenBMS: safety monitor, pack state machine, contactors, balancing, thermal, charging and energy management",
+    description="Control of OpenBMS: safety monitor, state machine, balancing, thermal, charging and energy",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [

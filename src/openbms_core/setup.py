@@ -18,6 +18,6 @@ setup(
     zip_safe=False,
     maintainer="OpenBMS maintainers",
     maintainer_email="maintainers@openbms.invalid",
-    description="Pack description, cell library, measurement and estimate types, limits, fault table, topic table and cell models of OpenBMS, and the base of its ROS nodes",
+    description="What all of OpenBMS shares: pack description, types, limits, fault and topic tables, cell models",
     license="Apache-2.0",
 )

@@ -18,7 +18,7 @@ setup(
     zip_safe=False,
     maintainer="OpenBMS maintainers",
     maintainer_email="maintainers@openbms.invalid",
-    description="Digital twin of OpenBMS: pack plant, fault injection, replay of test data, a CAN bus hub and an analog front end that speaks like the real one",
+    description="Digital twin of OpenBMS: pack plant, fault injection, replay, CAN hub and a simulated front end",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [

@@ -1,1 +1,1 @@
-"""Control of OpenBMS: safety monitor, pack state machine, contactors, balancing, thermal, charging and energy management."""
+"""Control of OpenBMS: safety monitor, state machine, balancing, thermal, charging and energy."""

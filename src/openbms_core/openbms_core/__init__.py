@@ -1,1 +1,1 @@
-"""Pack description, cell library, measurement and estimate types, limits, fault table, topic table and cell models of OpenBMS, and the base of its ROS nodes."""
+"""What all of OpenBMS shares: pack description, types, limits, fault and topic tables, cell models."""

@@ -1,0 +1,58 @@
+# OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
+# A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test test-unit test-system lint format bench lock clean distclean
+SHELL := /bin/sh
+
+VENV := .venv
+ENV  := $(VENV)/bin/openbms-env
+# Sets `py` to the Python for the set-up; PYTHON=/path/to/python3.12 chooses another.
+FIND_PYTHON = py=$$(PYTHON='$(PYTHON)' sh tools/find_python.sh)
+WORKSPACE   = @$(FIND_PYTHON) && PYTHON='$(PYTHON)' exec "$$py" -S -E tools/workspace.py
+
+# Arguments of `make run`, forwarded where given. In single quotes: a path may hold a space.
+RUN_ARGS = $(if $(DURATION),--duration '$(DURATION)') $(if $(SUMMARY),--summary '$(SUMMARY)') \
+           $(if $(SYSTEM),--system '$(SYSTEM)') $(if $(PACK),--pack '$(PACK)') $(if $(SPEED),--speed '$(SPEED)')
+
+help: ## Show this help
+	@echo "OpenBMS:  make <target>"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@echo "Variables of make run:  DURATION=seconds SUMMARY=file.json SYSTEM=name|file PACK=name|file SPEED=factor"
+	@echo "Of make test:           PYTEST_ARGS='-k soc -x'          Of all:  PYTHON=/path/to/python3.12"
+
+setup: ## Make .venv (ROS 2 wheels, or on top of a sourced ROS 2 installation)
+	$(WORKSPACE) setup
+
+build: ## Set up, then build the workspace (only what changed)
+	$(WORKSPACE) build
+
+run: build ## Build, then run the demo; Ctrl-C ends it
+	@exec $(VENV)/bin/openbms run $(RUN_ARGS)
+
+test: build ## Build, then run every test: unit tests in parallel, then the systems one by one
+	@exec sh tools/run_tests.sh all $(PYTEST_ARGS)
+
+test-unit: build ## Only the tests of the packages (src/*/test)
+	@exec sh tools/run_tests.sh unit $(PYTEST_ARGS)
+
+test-system: build ## Only the scenarios, replays, launch and contract tests (tests/)
+	@exec sh tools/run_tests.sh system $(PYTEST_ARGS)
+
+lint: setup ## Check style, types, dependency rule and spelling
+	@exec sh tools/lint.sh
+
+format: setup ## Format the Python sources and apply the safe fixes
+	@$(VENV)/bin/ruff check --fix-only --quiet . && $(VENV)/bin/ruff format .
+
+bench: build ## Measure speed and accuracy against the named opponents
+	@exec $(ENV) python benchmarks/run.py $(BENCH_ARGS)
+
+lock: ## Renew the lock files of requirements/ from the .in files
+	@$(FIND_PYTHON) && PYTHON="$$py" exec sh tools/lock.sh
+
+clean: ## Remove what the build made (keeps .venv)
+	rm -rf build install log .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -f $(VENV)/bin/openbms $(VENV)/bin/openbms-env
+
+distclean: clean ## Remove .venv too
+	rm -rf .venv .build
