@@ -103,8 +103,9 @@ def _lines(node: yaml.Node, path: Path, at: Location, found: dict[Location, int]
                     f"(first in line {seen[name]}). Remove one of them."
                 )
             seen[name] = line
-            found[(*at, name)] = line
-            _lines(value, path, (*at, name), found)
+            below = (*at, name)
+            found[below] = line
+            _lines(value, path, below, found)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _lines(value, path, (*at, index), found)
@@ -207,7 +208,7 @@ def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Locatio
     known_line = next((lines[where[:n]] for n in range(len(where), -1, -1) if where[:n] in lines), 1)
     head = f"{path}:{known_line}: {_dotted(where)}"
     value = error.get("input")
-    shown = {dict: "a mapping", list: "a list"}.get(type(value), repr(value))
+    shown = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)
     if len(shown) > 80:
         shown = shown[:77] + "..."
     if error["type"] == "extra_forbidden":

@@ -89,8 +89,8 @@ TOPICS: tuple[Topic, ...] = (
           "The same for Nav2 docking, from the single pack or the aggregator"),
     Topic("/battery_status", _BATTERY, "battery_state_publisher", 1, 3.0, "reliable", False, False,
           "The same for Nav2 behaviour trees"),
-    Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", "every node", 1, _NEVER, "reliable", True, False,
-          "Health of each node, for people; never part of protection"),
+    Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", "every node", 1, _NEVER, "reliable", True,
+          False, "Health of each node, for people; never part of protection"),
 )  # fmt: skip
 """All topics of the built system."""
 

@@ -1,0 +1,97 @@
+"""Errors of configuration files name file, line, key, value and cure."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from openbms_core.config_file import ConfigError, Integer, Number, Positive, StrictModel, load_config
+
+
+class Inner(StrictModel):
+    cells_in_series: Integer
+    resistance_ohm: Positive = 0.001
+
+
+class Outer(StrictModel):
+    name: str
+    inner: Inner
+    rows: tuple[Inner, ...] = ()
+    table: dict[str, Number] = Field(default_factory=dict)
+
+
+GOOD = "name: pack\ninner:\n  cells_in_series: 96\n  resistance_ohm: 1e-3\nrows:\n  - {cells_in_series: 2}\n"
+
+
+def load(tmp_path: Path, text: str) -> Outer:
+    path = tmp_path / "pack.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path, Outer)
+
+
+def test_loads_and_reads_exponent_without_point_as_number(tmp_path: Path) -> None:
+    model = load(tmp_path, GOOD)
+    assert model.inner.resistance_ohm == 1e-3
+    assert model.rows[0].cells_in_series == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "parts"),
+    [
+        (
+            ("cells_in_series: 96", "cells_in_serie: 96"),
+            3,
+            ["inner.cells_in_serie", "96", "'cells_in_series'"],
+        ),
+        (("  cells_in_series: 96\n", ""), 2, ["inner.cells_in_series", "missing"]),
+        (("96", "'96'"), 3, ["inner.cells_in_series", "'96'", "integer"]),
+        (("96", "true"), 3, ["inner.cells_in_series", "True"]),
+        (("1e-3", "-1e-3"), 4, ["inner.resistance_ohm", "-0.001", "greater than 0"]),
+        (("1e-3", ".nan"), 4, ["inner.resistance_ohm", "nan", "finite"]),
+        (("1e-3", ".inf"), 4, ["inner.resistance_ohm", "inf", "finite"]),
+        (("{cells_in_series: 2}", "{cells: 2}"), 6, ["rows[0].cells", "2"]),
+        (("{cells_in_series: 2}", "7"), 6, ["rows[0]", "7"]),
+        (("name: pack", "name: [1, 2]"), 1, ["name", "a list"]),
+        (("name: pack", "name: pack\nname: other"), 2, ["name", "twice", "line 1"]),
+    ],
+)
+def test_error_names_line_key_value_and_cure(
+    tmp_path: Path, change: tuple[str, str], line: int, parts: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, GOOD.replace(*change, 1))
+    on_line = [text for text in caught.value.problems if f"pack.yaml:{line}: " in text]
+    assert any(all(part in text for part in parts) for text in on_line), caught.value.problems
+
+
+def test_every_problem_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, "name: 3\ninner:\n  cells_in_series: x\n  color: red\n")
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: [1, 2\n", "not valid YAML"),
+        ("- 1\n- 2\n", "must hold 'key: value' lines"),
+        ("", "must hold 'key: value' lines"),
+        ("name: \t- x: : y\n", "not valid YAML"),
+    ],
+)
+def test_what_is_not_a_mapping_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        load(tmp_path, text)
+
+
+def test_absent_file_lists_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("{}")
+    with pytest.raises(ConfigError, match=r"no such file.*other\.yaml"):
+        load_config(tmp_path / "pack.yaml", Outer)
+
+
+def test_unreadable_bytes_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "pack.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(path, Outer)
