@@ -83,7 +83,8 @@ def installed_hashes() -> dict[str, str]:
 
 
 def test_type_hashes_are_as_decided() -> None:
-    """A changed message breaks every recording and peer: decide it, then rewrite the file with the printed content."""
+    """A changed message breaks every recording and peer: decide it, then rewrite the file with the printed
+    content."""
     actual = installed_hashes()
     expected = json.loads(HASHES.read_text(encoding="utf-8"))
     assert actual == expected, f"new content of {HASHES.name}:\n{json.dumps(actual, indent=2)}"
