@@ -1,0 +1,88 @@
+"""What a source of pack behaviour (plant or replay) is given, and what it gives, each tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Inputs", "Readings", "Source", "Truth"]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+def _no_contactor() -> BoolArray:
+    return np.zeros((1, 3), bool)
+
+
+@dataclass
+class Inputs:
+    """What acts on the pack during a tick."""
+
+    closed: BoolArray = field(default_factory=_no_contactor)
+    """Real contacts, shape (strings, 3): positive, negative, precharge."""
+    zero_current: bool = True
+    """The load must be off."""
+    load_current_a: float = 0.0
+    """What the vehicle wants (negative) or brakes (positive) [A], already within the limits."""
+    charger_enable: bool = False
+    charger_voltage_v: float = 0.0
+    charger_current_a: float = 0.0
+    bleed: BoolArray | None = None
+    """Bleed resistors that are on, shape (cells,)."""
+    heater: float = 0.0
+    pump: float = 0.0
+    fan: float = 0.0
+    chiller: float = 0.0
+    precharge_open: bool = False
+    """The precharge resistor is burnt out."""
+    short_ohm: FloatArray | None = None
+    """Internal short of each cell [Ω], infinite where there is none, shape (cells,)."""
+
+
+@dataclass
+class Readings:
+    """True physical values over a tick (means for voltages and current, the end for the rest)."""
+
+    cell_voltages_v: FloatArray
+    cell_surface_degc: FloatArray
+    string_currents_a: FloatArray
+    string_voltages_v: FloatArray
+    link_voltage_v: float
+    ambient_degc: float
+    coolant_in_degc: float
+    coolant_out_degc: float
+    coolant_flow_l_per_min: float
+    auxiliary_power_w: float
+    actuators: tuple[float, float, float, float]
+    """Heater, pump, fan, chiller as they really run, 0 … 1."""
+
+
+@dataclass
+class Truth:
+    """What no sensor sees; NaN where nobody knows."""
+
+    cell_soc: FloatArray
+    cell_capacity_ah: FloatArray
+    cell_core_degc: FloatArray
+    test_time_s: float = float("nan")
+    test_duration_s: float = float("nan")
+    finished: bool = False
+
+
+class Source(Protocol):
+    """The plant, or a recorded test."""
+
+    name: str
+    cell_count: int
+
+    def step(self, inputs: Inputs, dt_s: float) -> Readings:
+        """Advance by ``dt_s`` seconds of simulated time."""
+        ...
+
+    def truth(self) -> Truth:
+        """Give the truth at the end of the last step."""
+        ...
