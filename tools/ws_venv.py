@@ -130,6 +130,7 @@ def install_requirements(flavour: Flavour, env: Mapping[str, str]) -> None:
     command = [str(VENV_PYTHON), "-m", "pip", "install", "--no-deps", "--no-input", "--progress-bar=off"]
     command += ["--disable-pip-version-check", "--requirement", str(chosen)]
     log = SCRATCH / "pip.log"
+    names = {line.partition("==")[0] for line in lines}  # some stand there once for each Python
     fetched = 0
     shown = time.monotonic()
     with log.open("w") as sink:
@@ -147,7 +148,7 @@ def install_requirements(flavour: Flavour, env: Mapping[str, str]) -> None:
             if line.startswith(("Collecting ", "Requirement already satisfied: ")):
                 fetched += 1
                 if time.monotonic() - shown > 5:
-                    print(f"      {fetched} of {len(lines)} packages fetched …", flush=True)
+                    print(f"      {fetched} of {len(names)} packages fetched …", flush=True)
                     shown = time.monotonic()
             elif line.startswith("Installing collected packages"):
                 print(f"      {fetched} packages fetched; unpacking them …", flush=True)

@@ -18,6 +18,6 @@ setup(
     zip_safe=False,
     maintainer="OpenBMS maintainers",
     maintainer_email="maintainers@openbms.invalid",
-    description="What all of OpenBMS shares: pack description, types, limits, fault and topic tables, cell models",
+    description="What all of OpenBMS shares: pack description, types, limits, faults, topics and cell models",
     license="Apache-2.0",
 )

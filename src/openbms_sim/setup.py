@@ -18,7 +18,7 @@ setup(
     zip_safe=False,
     maintainer="OpenBMS maintainers",
     maintainer_email="maintainers@openbms.invalid",
-    description="Digital twin of OpenBMS: pack plant, fault injection, replay, CAN hub and a simulated front end",
+    description="Digital twin of OpenBMS: pack plant, faults, replay, CAN hub and simulated front end",
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
