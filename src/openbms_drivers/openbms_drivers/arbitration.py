@@ -1,0 +1,209 @@
+"""What the device is told: commands against the monitor's state, each with its expiry.
+
+A fresh ``state`` of the safety monitor is obeyed over any command; without one everything is off. Every
+command expires by the monotonic time since its reception.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from openbms_core.pack import PackFile
+from openbms_core.types import (
+    BalancingCommand,
+    BmsStatus,
+    ChargeCommand,
+    ContactorCommand,
+    State,
+    ThermalCommand,
+)
+
+__all__ = ["Arbiter", "Outputs"]
+
+_LONGEST_VALID_S = 10.0
+"""A command that claims to be valid for longer is not believed."""
+
+CommandT = TypeVar("CommandT")
+
+
+class _Held(Generic[CommandT]):
+    """The newest command of one kind and when it expires. Set by one thread, read by another: one
+    assignment.
+    """
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._held: tuple[CommandT, float] | None = None
+
+    def set(self, command: CommandT, valid_for_s: float, now_s: float) -> None:
+        usable = (
+            min(valid_for_s, self._longest_s) if valid_for_s > 0 else 0.0
+        )  # NaN and negative: expired at once
+        self._held = (command, now_s + usable)
+
+    def fresh(self, now_s: float) -> CommandT | None:
+        held = self._held
+        return held[0] if held is not None and now_s <= held[1] else None
+
+    def expires_s(self, now_s: float) -> float:
+        """When what is fresh now expires; infinite if nothing is."""
+        held = self._held
+        return held[1] if held is not None and now_s <= held[1] else math.inf
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the device is told after arbitration; lists by string or cell, duties 0…1."""
+
+    contactor_positive: tuple[int, ...]
+    contactor_negative: tuple[int, ...]
+    contactor_precharge: tuple[int, ...]
+    requested_state: int
+    bleed: tuple[int, ...]
+    heater: float
+    pump: float
+    fan: float
+    chiller: float
+    charge_enable: int
+    charge_voltage_v: float
+    charge_current_a: float
+
+    def value(self, source: str, index: int) -> float:
+        """Give one value by the name of the pack file."""
+        value = getattr(self, source)
+        return float(value[index] if isinstance(value, tuple) else value)
+
+    @property
+    def any_closed(self) -> bool:
+        """Some contactor is commanded closed."""
+        return any(self.contactor_positive) or any(self.contactor_negative) or any(self.contactor_precharge)
+
+
+class Arbiter:
+    """Holds the newest commands and decides what counts.
+
+    The setters may be called by another thread than the rest.
+
+    Parameters
+    ----------
+    pack : PackFile
+        The pack.
+    """
+
+    def __init__(self, pack: PackFile) -> None:
+        self._pack = pack
+        self._strings = pack.topology.strings
+        self._cells = pack.topology.cell_count
+        longest = pack.contactors.command_valid_for_s
+        self._state: _Held[BmsStatus] = _Held(longest)
+        self._contactors: _Held[ContactorCommand] = _Held(longest)
+        self._balancing: _Held[BalancingCommand] = _Held(_LONGEST_VALID_S)
+        self._thermal: _Held[ThermalCommand] = _Held(_LONGEST_VALID_S)
+        self._charge: _Held[ChargeCommand] = _Held(_LONGEST_VALID_S)
+        self._held = (self._state, self._contactors, self._balancing, self._thermal, self._charge)
+        self.changed = True
+        """Something came since this was cleared."""
+
+    def expires_s(self, now_s: float) -> float:
+        """When the first of what is fresh now expires (monotonic); infinite if nothing is fresh."""
+        return min(held.expires_s(now_s) for held in self._held)
+
+    # ---- what comes in
+
+    def set_state(self, state: BmsStatus, now_s: float) -> str | None:
+        """Take the monitor's state; gives a sentence if it is refused."""
+        if len(state.contactor_command) != 3 * self._strings:
+            return (
+                f"state has {len(state.contactor_command)} contactors, the pack has {3 * self._strings}: "
+                "refused"
+            )
+        self._state.set(state, state.valid_for_s, now_s)
+        self.changed = True
+        return None
+
+    def set_contactors(self, command: ContactorCommand, now_s: float) -> str | None:
+        """Take a contactor command; gives a sentence if it is refused."""
+        if {len(command.positive), len(command.negative), len(command.precharge)} != {self._strings}:
+            return f"contactor_command is not for {self._strings} string(s): refused"
+        self._contactors.set(command, command.valid_for_s, now_s)
+        self.changed = True
+        return None
+
+    def set_balancing(self, command: BalancingCommand, now_s: float) -> str | None:
+        """Take a balancing command; gives a sentence if it is refused."""
+        if len(command.bleed) != self._cells:
+            return f"balancing_command is for {len(command.bleed)} cells, the pack has {self._cells}: refused"
+        self._balancing.set(command, command.valid_for_s, now_s)
+        self.changed = True
+        return None
+
+    def set_thermal(self, command: ThermalCommand, now_s: float) -> None:
+        """Take a thermal command."""
+        self._thermal.set(command, command.valid_for_s, now_s)
+        self.changed = True
+
+    def set_charge(self, command: ChargeCommand, now_s: float) -> None:
+        """Take a charge command."""
+        self._charge.set(command, command.valid_for_s, now_s)
+        self.changed = True
+
+    # ---- arbitration
+
+    def fresh_state(self, now_s: float) -> BmsStatus | None:
+        """Give the monitor's state while it is fresh."""
+        return self._state.fresh(now_s)
+
+    def outputs(self, now_s: float) -> Outputs:
+        """Decide what the device is told now (monotonic time)."""
+        state = self._state.fresh(now_s)
+        contactors = self._contactors.fresh(now_s)
+        strings = range(self._strings)
+        opened = (0,) * self._strings
+        positive = negative = precharge = opened
+        requested = int(State.STANDBY)
+        if state is not None and contactors is not None:
+            # closed only where command and state agree: whichever opens first wins
+            allowed = state.contactor_command
+            positive = tuple(int(contactors.positive[s] == 1 and allowed[3 * s] == 1) for s in strings)
+            negative = tuple(int(contactors.negative[s] == 1 and allowed[3 * s + 1] == 1) for s in strings)
+            precharge = tuple(int(contactors.precharge[s] == 1 and allowed[3 * s + 2] == 1) for s in strings)
+            requested = int(contactors.requested_state)
+        bleed: tuple[int, ...] = (0,) * self._cells
+        balancing = self._balancing.fresh(now_s)
+        if state is not None and state.balancing_allowed and balancing is not None:
+            bleed = tuple((np.asarray(balancing.bleed) == 1).astype(int).tolist())
+        thermal = self._thermal.fresh(now_s) if state is not None else None
+        safe = self._pack.thermal_safe
+        heat = thermal is not None and state is not None and state.heating_allowed
+        charge = self._charge.fresh(now_s)
+        charging = (
+            charge is not None
+            and state is not None
+            and state.charge_allowed
+            and not state.zero_current_requested
+            and bool(charge.enable)
+            and math.isfinite(charge.voltage_v)
+            and math.isfinite(charge.current_a)
+        )
+        return Outputs(
+            contactor_positive=positive,
+            contactor_negative=negative,
+            contactor_precharge=precharge,
+            requested_state=requested,
+            bleed=bleed,
+            heater=_duty(thermal.heater, 0.0) if heat and thermal is not None else 0.0,
+            pump=_duty(thermal.pump, safe.pump) if thermal is not None else safe.pump,
+            fan=_duty(thermal.fan, safe.fan) if thermal is not None else safe.fan,
+            chiller=_duty(thermal.chiller, safe.chiller) if thermal is not None else safe.chiller,
+            charge_enable=int(charging),
+            charge_voltage_v=max(charge.voltage_v, 0.0) if charging and charge is not None else 0.0,
+            charge_current_a=max(charge.current_a, 0.0) if charging and charge is not None else 0.0,
+        )
+
+
+def _duty(value: float, otherwise: float) -> float:
+    return min(max(float(value), 0.0), 1.0) if math.isfinite(value) else otherwise

@@ -1,0 +1,215 @@
+"""The CAN bus through python-can: opening, receiving, sending, and saying what is wrong.
+
+python-can raises many kinds of errors, and its socketcand client neither notices that the server is gone nor
+limits its waits. Here every failure becomes one :class:`BusError` with a sentence that names the cure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import select
+import socket
+import struct
+import time
+from typing import Any
+
+import can
+
+from openbms_drivers.bus_health import explain_failure
+from openbms_drivers.frame import BIT_RATE_SWITCH, ERROR, EXTENDED, FD, REMOTE, Frame
+
+__all__ = ["Bus", "BusError"]
+
+_CONNECT_TIMEOUT_S = 1.0
+_SEND_TIMEOUT_S = 0.2
+_PLAUSIBLE_DELAY_S = 0.5
+_EMPTY_READS_BEFORE_CHECK = 3
+
+# it warns at each frame that arrives in two pieces, and at each refused connection
+logging.getLogger("can.interfaces.socketcand").setLevel(logging.CRITICAL)
+logging.getLogger("can.socketcand").setLevel(logging.CRITICAL)
+
+
+class BusError(Exception):
+    """The bus cannot be used; the message says why and what to do."""
+
+
+class Bus:
+    """One CAN bus.
+
+    Parameters
+    ----------
+    interface, channel : str
+        As python-can names them.
+    host, port : str, int
+        Of a socketcand server.
+    bit_rate : int
+        For interfaces that set it, and for sentences [bit/s].
+    fd : bool
+        The DBC has CAN FD messages.
+    """
+
+    def __init__(
+        self,
+        interface: str,
+        channel: str,
+        host: str = "",
+        port: int = 0,
+        bit_rate: int = 500_000,
+        *,
+        fd: bool = False,
+    ) -> None:
+        self.interface, self.channel = interface, channel
+        self._host, self._port = host, port
+        self._bit_rate = bit_rate
+        self._fd = fd
+        self._bus: Any = None
+        self._socket: socket.socket | None = None
+        self._empty_reads = 0
+
+    @property
+    def is_open(self) -> bool:
+        """The bus is open, as far as is known."""
+        return self._bus is not None
+
+    def _error(self, error: BaseException) -> BusError:
+        where = (
+            f"{self._host}:{self._port}, bus {self.channel}"
+            if self.interface == "socketcand"
+            else self.channel
+        )
+        return BusError(explain_failure(error, self.interface, where, self._bit_rate, can.VALID_INTERFACES))
+
+    # ---- opening and closing
+
+    def open(self) -> None:
+        """Open the bus (BusError if it cannot be)."""
+        self.close()
+        options: dict[str, Any] = {}
+        if self.interface == "socketcand":
+            # without it Nagle's algorithm holds a command back for 40 ms
+            options = {"host": self._host, "port": self._port, "tcp_tune": True}
+        elif self.interface == "udp_multicast":
+            options = {"hop_limit": 0}
+        elif self.interface not in ("socketcan", "virtual"):
+            options = {"bitrate": self._bit_rate}
+        if self._fd and self.interface in ("socketcan", "udp_multicast"):
+            options["fd"] = True
+        try:
+            if self.interface == "socketcand":
+                self._knock()
+            self._bus = can.Bus(interface=self.interface, channel=self.channel, **options)
+        except Exception as error:
+            self._bus = None
+            raise self._error(error) from error
+        self._empty_reads = 0
+        self._socket = getattr(self._bus, "_SocketCanDaemonBus__socket", None)
+        if self._socket is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # a server that hangs must not hang the loop that sends the heartbeat
+                limit = struct.pack("ll", 0, int(_SEND_TIMEOUT_S * 1e6))
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def _knock(self) -> None:
+        """See whether a socketcand server answers: python-can's client would spin for 10 s or wait for
+        ever.
+        """
+        with socket.create_connection((self._host, self._port), timeout=_CONNECT_TIMEOUT_S) as knocking:
+            if not knocking.recv(16).startswith(b"< hi"):
+                raise OSError(errno.EPROTO, "what answers there is not a socketcand server")
+
+    def close(self) -> None:
+        """Close the bus."""
+        bus, self._bus, self._socket = self._bus, None, None
+        if bus is not None:
+            with contextlib.suppress(Exception):
+                bus.shutdown()
+
+    # ---- frames
+
+    def receive(self, timeout_s: float) -> Any | None:
+        """Wait for one frame; None if none came in time (BusError if the bus is lost)."""
+        try:
+            message = self._bus.recv(timeout_s)
+        except Exception as error:
+            self.close()
+            raise self._error(error) from error
+        if message is not None:
+            self._empty_reads = 0
+        elif self._socket is not None:
+            # its client returns nothing, for ever and at once, when the server has closed the connection
+            self._empty_reads += 1
+            if self._empty_reads >= _EMPTY_READS_BEFORE_CHECK:
+                self._empty_reads = 0
+                if self._server_gone():
+                    self.close()
+                    raise self._error(
+                        ConnectionResetError(errno.ECONNRESET, "the server closed the connection")
+                    )
+        return message
+
+    def _server_gone(self) -> bool:
+        assert self._socket is not None
+        try:
+            readable, _, _ = select.select([self._socket], [], [], 0)
+            return bool(readable) and not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError):
+            return True
+
+    def send(self, frame: Frame) -> None:
+        """Send one frame (BusError if it cannot be; the bus stays open only where that is worth trying)."""
+        message = can.Message(
+            arbitration_id=frame.identifier,
+            data=frame.data,
+            is_extended_id=bool(frame.flags & EXTENDED),
+            is_fd=bool(frame.flags & FD),
+            bitrate_switch=bool(frame.flags & BIT_RATE_SWITCH),
+        )
+        try:
+            self._bus.send(message, timeout=_SEND_TIMEOUT_S if self.interface == "socketcan" else None)
+        except Exception as error:
+            full = isinstance(error, can.CanError) and getattr(error, "error_code", None) in (
+                None,
+                errno.ENOBUFS,
+            )
+            if self._socket is not None or not full:
+                self.close()
+            raise self._error(error) from error
+
+
+def to_frame(message: Any, monotonic_s: float, stamp_s: float, wall_s: float | None) -> Frame:
+    """Convert a python-can message.
+
+    Parameters
+    ----------
+    message : can.Message
+        What was received.
+    monotonic_s, stamp_s : float
+        Now, on both clocks [s].
+    wall_s : float or None
+        Now as the system clock says [s]: where the message carries a time of reception shortly before it (the
+        kernel's), the frame is dated back to that. None: not.
+    """
+    flags = (
+        (EXTENDED if message.is_extended_id else 0)
+        | (FD if message.is_fd else 0)
+        | (BIT_RATE_SWITCH if message.bitrate_switch else 0)
+        | (REMOTE if message.is_remote_frame else 0)
+        | (ERROR if message.is_error_frame else 0)
+    )
+    if wall_s is not None:
+        delay_s = wall_s - message.timestamp
+        if 0.0 < delay_s < _PLAUSIBLE_DELAY_S:
+            monotonic_s -= delay_s
+            stamp_s -= delay_s
+    return Frame(message.arbitration_id, bytes(message.data), flags, monotonic_s, stamp_s)
+
+
+def wall_clock_s() -> float:
+    """Give the system clock [s], for the age of kernel timestamps only."""
+    return time.time()

@@ -1,0 +1,182 @@
+"""The loop that owns the bus: one thread receives, decodes, closes scans, and sends.
+
+The heartbeat of the device is sent from here and nowhere else. If this loop hangs, or the process dies,
+nothing is sent any more and the device opens its contactors by itself; a broadcast manager would go on
+sending for a dead driver.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from openbms_core.types import PackMeasurement
+from openbms_drivers.bus import Bus, BusError, to_frame
+from openbms_drivers.frame import Frame
+from openbms_drivers.pack_driver import PackDriver
+
+__all__ = ["BusLoop"]
+
+_FIRST_RETRY_S = 0.2
+_LAST_RETRY_S = 5.0
+_LONGEST_WAIT_S = 0.01
+"""A new command waits for this long at most."""
+_BATCH = 256
+_REOPEN_SILENT_S = 5.0
+"""A TCP connection that brought nothing for this long may be half open: it is opened anew."""
+
+ScanCallback = Callable[[PackMeasurement, list[Frame], list[Frame]], None]
+
+
+class BusLoop:
+    """Runs a :class:`~openbms_drivers.pack_driver.PackDriver` on a bus in its own thread.
+
+    Parameters
+    ----------
+    driver : PackDriver
+        What is run; used by this thread alone while it runs, but for the setters of its encoder.
+    bus : Bus
+        The bus.
+    monotonic_s, stamp_s : callables
+        The two clocks [s].
+    wall_s : callable or None
+        System clock, where frames may be dated back to the kernel's time of reception.
+    on_scan : callable
+        Gets each scan, and the frames received and sent since the one before (empty unless ``record``).
+    record : bool
+        Keep the frames.
+    """
+
+    def __init__(
+        self,
+        driver: PackDriver,
+        bus: Bus,
+        *,
+        monotonic_s: Callable[[], float],
+        stamp_s: Callable[[], float],
+        wall_s: Callable[[], float] | None,
+        on_scan: ScanCallback,
+        record: bool = False,
+    ) -> None:
+        self._driver = driver
+        self._bus = bus
+        self._monotonic_s, self._stamp_s, self._wall_s = monotonic_s, stamp_s, wall_s
+        self._on_scan = on_scan
+        self._record = record
+        self._received: list[Frame] = []
+        self._sent: list[Frame] = []
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._retry_at_s = 0.0
+        self._retry_s = _FIRST_RETRY_S
+        self.failure: BaseException | None = None
+        """What ended the loop against its will."""
+        self.turned_s = 0.0
+        """When the loop last went round (monotonic)."""
+
+    # ---- control, from the other thread
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._end.clear()
+        self.failure = None
+        self.turned_s = self._monotonic_s()
+        self._thread = threading.Thread(target=self._run, name="can_bus", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """End the thread and close the bus: nothing is sent any more."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+            self._thread = None
+
+    @property
+    def running(self) -> bool:
+        """The thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    # ---- the loop
+
+    def _run(self) -> None:
+        try:
+            self._retry_at_s = self._monotonic_s()
+            self._driver.start(self._retry_at_s)
+            while not self._end.is_set():
+                self.turned_s = self._monotonic_s()
+                if not self._bus.is_open and not self._try_to_open():
+                    self._close_due_scan()
+                    self._end.wait(_LONGEST_WAIT_S)
+                    continue
+                try:
+                    self._turn()
+                except BusError as error:
+                    self._lost(str(error))
+        except (
+            BaseException
+        ) as error:  # the node sees it and ends the process: a driver that half works is worse
+            self.failure = error
+        finally:
+            self._bus.close()
+
+    def _try_to_open(self) -> bool:
+        now = self._monotonic_s()
+        if now < self._retry_at_s:
+            return False
+        try:
+            self._bus.open()
+        except BusError as error:
+            self._lost(str(error))
+            return False
+        self._driver.health.opened(self._monotonic_s())
+        return True
+
+    def _lost(self, reason: str) -> None:
+        self._driver.encoder.resend()
+        if self._bus.is_open:  # a frame that could not be sent, on a bus that may still be read
+            self._driver.health.send_failed(reason, self._monotonic_s())
+            return
+        self._driver.health.lost(reason)
+        self._retry_at_s = self._monotonic_s() + self._retry_s
+        self._retry_s = min(2.0 * self._retry_s, _LAST_RETRY_S)
+
+    def _turn(self) -> None:
+        driver, bus = self._driver, self._bus
+        # first what is due: a burst of frames must not hold the heartbeat back
+        for frame in driver.frames_due(self._monotonic_s(), self._stamp_s()):
+            bus.send(frame)
+            if self._record:
+                self._sent.append(frame)
+        self._close_due_scan()
+        wait_s = min(max(driver.next_event_s() - self._monotonic_s(), 0.0), _LONGEST_WAIT_S)
+        message = bus.receive(wait_s)
+        count = 0
+        while message is not None:
+            self._retry_s = _FIRST_RETRY_S
+            wall_s = self._wall_s() if self._wall_s is not None else None
+            frame = to_frame(message, self._monotonic_s(), self._stamp_s(), wall_s)
+            if self._record:
+                self._received.append(frame)
+            scan = driver.receive(frame)
+            if scan is not None:
+                self._publish(scan)
+            count += 1
+            if count >= _BATCH:
+                break
+            message = bus.receive(0.0)
+        if (
+            bus.interface == "socketcand"
+            and driver.health.silent_for_s(self._monotonic_s()) > _REOPEN_SILENT_S
+        ):
+            bus.close()
+            raise BusError(driver.health.judge(self._monotonic_s())[1])
+
+    def _close_due_scan(self) -> None:
+        scan = self._driver.tick(self._monotonic_s(), self._stamp_s())
+        if scan is not None:
+            self._publish(scan)
+
+    def _publish(self, scan: PackMeasurement) -> None:
+        received, sent = self._received, self._sent
+        self._received, self._sent = [], []
+        self._on_scan(scan, received, sent)

@@ -1,0 +1,249 @@
+"""What the device is told, as frames: periodic, with counter and checksum, and at once where something
+changed.
+
+Nothing here sends: the loop that receives and publishes asks :meth:`CommandEncoder.frames_due` and sends what
+it gives, so the heartbeat stops when that loop dies or hangs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from openbms_core.frame_integrity import checksum, covered_bytes
+from openbms_core.pack import CommandMap, CommandSignal, LoadedPack
+from openbms_drivers.arbitration import Arbiter
+from openbms_drivers.bit_field import BitField
+from openbms_drivers.database import Database
+from openbms_drivers.frame import BIT_RATE_SWITCH, EXTENDED, FD, Frame
+
+__all__ = ["CommandEncoder"]
+
+_SHORTEST_REPEAT_S = 0.01
+"""A changed command is sent at once, but not more often than this."""
+
+
+@dataclass
+class _Filled:
+    """One signal of an outgoing message and what fills it."""
+
+    name: str
+    source: str | None
+    index: int
+    scale: float
+    offset: float
+    lowest: float
+    highest: float
+
+
+@dataclass
+class _Outgoing:
+    """One outgoing message."""
+
+    message: Any
+    period_s: float
+    signals: list[_Filled]
+    base: dict[str, float]
+    flags: int
+    counter: tuple[str, int] | None = None
+    checksum: tuple[BitField, str, int | None] | None = None
+    next_s: float = -math.inf
+    sent_s: float = -math.inf
+    count: int = 0
+    last: list[float] = field(default_factory=list)
+
+
+class CommandEncoder:
+    """Turns commands into the frames of a pack's device.
+
+    Parameters
+    ----------
+    pack : LoadedPack
+        The pack; ``device.commands`` says what is sent.
+    database : Database
+        Its DBC.
+
+    Raises
+    ------
+    ConfigError
+        A message or signal is not in the DBC, or a source has an index that the pack does not have.
+    """
+
+    def __init__(self, pack: LoadedPack, database: Database) -> None:
+        self._pack = pack.file
+        self._database = database
+        self._strings = pack.file.topology.strings
+        self._cells = pack.file.topology.cell_count
+        self.arbiter = Arbiter(pack.file)
+        self._outgoing = [
+            message
+            for number, entry in enumerate(pack.file.device.commands)
+            for message in self._build(number, entry)
+        ]
+        self._expiry_s = math.inf
+        self.opened_since_s: float | None = None
+        """Since when frames that hold every contactor open have been handed over (monotonic); None while one
+        is closed."""
+
+    # ---- building
+
+    def _size(self, source: str | None) -> float:
+        if source == "bleed":
+            return self._cells
+        return self._strings if source is not None and source.startswith("contactor_") else math.inf
+
+    def _build(self, number: int, entry: CommandMap) -> list[_Outgoing]:
+        where, location = f"device.commands[{number}]", ("device", "commands", number)
+        keys = [dict(zip(entry.repeat, values, strict=True)) for values in _product(entry.repeat)]
+        built = []
+        for turn, names in enumerate(keys):
+            message = self._database.message(entry.message.format(**names), location, where)
+            base = {}
+            for signal in message.signals:
+                start = signal.raw_initial if signal.raw_initial is not None else 0
+                base[signal.name] = float(start) * float(signal.conversion.scale) + float(
+                    signal.conversion.offset
+                )
+            outgoing = _Outgoing(
+                message=message,
+                period_s=entry.period_s,
+                signals=[
+                    filled
+                    for item in entry.signals
+                    for filled in self._fill(message, item, turn, names, location, where)
+                ],
+                base=base,
+                flags=(EXTENDED if message.is_extended_frame else 0)
+                | (FD | BIT_RATE_SWITCH if message.is_fd else 0),
+            )
+            if entry.counter is not None:
+                self._database.signal(message, entry.counter.signal, location, where)
+                outgoing.counter = (entry.counter.signal, entry.counter.modulo)
+            if entry.checksum is not None:
+                _, bits = self._database.signal(message, entry.checksum.signal, location, where)
+                outgoing.checksum = (bits, entry.checksum.kind, entry.checksum.data_id)
+            try:
+                self._encode(outgoing, [0.0] * len(outgoing.signals))
+            except Exception as error:
+                raise self._database.error(
+                    location,
+                    f"{where}: message {message.name} cannot be encoded: {error}. Correct the DBC or the "
+                    "signals.",
+                ) from error
+            built.append(outgoing)
+        return built
+
+    def _fill(
+        self,
+        message: Any,
+        item: CommandSignal,
+        turn: int,
+        names: dict[str, int],
+        location: tuple[str | int, ...],
+        where: str,
+    ) -> list[_Filled]:
+        filled = []
+        row = [dict(zip(item.repeat, values, strict=True)) for values in _product(item.repeat)]
+        for position, own in enumerate(row):
+            name = item.signal.format(**names, **own)
+            signal, bits = self._database.signal(message, name, location, where)
+            index = item.first_index + turn * len(row) + position
+            if index >= self._size(item.source):
+                raise self._database.error(
+                    location,
+                    f"{where}: {name} wants {item.source}[{index}], the pack has {self._size(item.source)}.",
+                )
+            scale, offset = float(signal.conversion.scale), float(signal.conversion.offset)
+            if bits.is_float:
+                lowest, highest = -3e38, 3e38
+            else:
+                first = -bits.sign
+                ends = (first * scale + offset, (first + bits.mask) * scale + offset)
+                lowest, highest = min(ends), max(ends)
+            filled.append(_Filled(name, item.source, index, item.scale, item.offset, lowest, highest))
+        return filled
+
+    @property
+    def messages(self) -> list[Any]:
+        """The cantools messages that are sent."""
+        return [outgoing.message for outgoing in self._outgoing]
+
+    # ---- frames
+
+    def next_due_s(self) -> float:
+        """When :meth:`frames_due` may have something: a period, an expiry, a new command (monotonic)."""
+        if self.arbiter.changed:
+            return -math.inf
+        return min(self._expiry_s, min((message.next_s for message in self._outgoing), default=math.inf))
+
+    def frames_due(self, now_s: float, stamp_s: float = 0.0) -> list[Frame]:
+        """Give the frames to send now: those whose period is over and those whose content changed.
+
+        Parameters
+        ----------
+        now_s : float
+            Monotonic time [s].
+        stamp_s : float
+            ROS time for the record [s].
+        """
+        periodic_s = min((message.next_s for message in self._outgoing), default=math.inf)
+        if not self.arbiter.changed and now_s < periodic_s and now_s <= self._expiry_s:
+            return []
+        # before the commands are read: one that comes now is seen in the next turn
+        self.arbiter.changed = False
+        outputs = self.arbiter.outputs(now_s)
+        self._expiry_s = self.arbiter.expires_s(now_s)
+        frames = []
+        for message in self._outgoing:
+            values = [
+                item.offset + (item.scale * outputs.value(item.source, item.index) if item.source else 0.0)
+                for item in message.signals
+            ]
+            changed = values != message.last
+            if changed and now_s - message.sent_s < _SHORTEST_REPEAT_S:
+                # once more, in a moment
+                self._expiry_s = min(self._expiry_s, message.sent_s + _SHORTEST_REPEAT_S)
+                continue
+            if now_s < message.next_s and not changed:
+                continue
+            data = self._encode(message, values)
+            frames.append(Frame(int(message.message.frame_id), data, message.flags, now_s, stamp_s))
+            message.last = values
+            message.count += 1
+            message.sent_s = now_s
+            # in step with the period as long as the loop keeps up; no burst after a stall
+            following = message.next_s + message.period_s
+            message.next_s = following if not changed and following > now_s else now_s + message.period_s
+        if outputs.any_closed:
+            self.opened_since_s = None
+        elif self.opened_since_s is None:
+            self.opened_since_s = now_s
+        return frames
+
+    def resend(self) -> None:
+        """Send everything again soon: some of the last frames did not get out."""
+        for message in self._outgoing:
+            message.last = []
+        self.arbiter.changed = True
+
+    def _encode(self, message: _Outgoing, values: list[float]) -> bytes:
+        content = dict(message.base)
+        for item, value in zip(message.signals, values, strict=True):
+            content[item.name] = min(max(value, item.lowest), item.highest) if value == value else 0.0
+        if message.counter is not None:
+            name, modulo = message.counter
+            content[name] = message.count % modulo
+        data = bytes(message.message.encode(content, scaling=True, padding=False, strict=False))
+        if message.checksum is not None:
+            bits, kind, data_id = message.checksum
+            covered = covered_bytes(data, bits.start, bits.length, big_endian=bits.big_endian)
+            data = bits.insert(data, checksum(kind, covered, data_id))
+        return data
+
+
+def _product(repeat: dict[str, tuple[int, int]]) -> list[tuple[int, ...]]:
+    combinations: list[tuple[int, ...]] = [()]
+    for first, last in repeat.values():
+        combinations = [(*start, value) for start in combinations for value in range(first, last + 1)]
+    return combinations

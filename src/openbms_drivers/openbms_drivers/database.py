@@ -1,0 +1,170 @@
+"""The DBC of a pack: loading, looking up names with the closest match, identifiers of all kinds.
+
+Every problem becomes a :class:`~openbms_core.config_file.ConfigError` that names the pack file, the line of
+the entry, what it asks for and the closest name that the DBC has.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cantools
+
+from openbms_core.config_file import ConfigError, read_yaml
+from openbms_core.pack import LoadedPack
+from openbms_core.resources import find_resource
+from openbms_drivers.bit_field import BitField
+
+__all__ = ["Database", "frame_key", "identifier_mask"]
+
+_EXTENDED_KEY = 1 << 31
+_J1939_ANY_SOURCE = 0xFE
+_J1939_ANY_DESTINATION = (0xFE, 0xFF)
+
+
+def frame_key(message: Any) -> int:
+    """Give identifier and kind of a cantools message in one number (bit 31: 29-bit identifier)."""
+    return int(message.frame_id) | (_EXTENDED_KEY if message.is_extended_frame else 0)
+
+
+def identifier_mask(message: Any) -> int:
+    """Give the bits of the identifier by which a message is known.
+
+    Parameters
+    ----------
+    message : cantools.database.can.Message
+        The message.
+
+    Returns
+    -------
+    int
+        All bits; for J1939 (attribute ``VFrameFormat`` in the DBC) without the priority, without the source
+        where the DBC says 0xFE (none), and for addressed parameter groups without the destination where it
+        says 0xFE or 0xFF.
+
+    Notes
+    -----
+    Source: SAE J1939-21, identifier: priority 26…28, parameter group 8…25 (PF below 240: byte 8…15 is the
+    destination), source address 0…7.
+    """
+    if not message.is_extended_frame or message.protocol != "j1939":
+        return 0xFFFF_FFFF
+    mask = 0x03FF_FFFF
+    if message.frame_id & 0xFF == _J1939_ANY_SOURCE:
+        mask &= ~0xFF
+    if (message.frame_id >> 16) & 0xFF < 240 and (message.frame_id >> 8) & 0xFF in _J1939_ANY_DESTINATION:
+        mask &= ~0xFF00
+    return mask | _EXTENDED_KEY
+
+
+class Database:
+    """The DBC that a pack file names.
+
+    Parameters
+    ----------
+    pack : LoadedPack
+        The pack.
+
+    Raises
+    ------
+    ConfigError
+        The file is absent or not a DBC.
+    """
+
+    def __init__(self, pack: LoadedPack) -> None:
+        self.pack = pack
+        reference = pack.file.device.dbc
+        try:
+            self.path: Path = find_resource(reference, beside=pack.path)
+        except ConfigError as error:
+            raise self.error(("device", "dbc"), f"device.dbc: {error}") from None
+        try:
+            # not strict: real DBCs have signals that overlap or reach beyond their message; only mapped ones
+            # must be right
+            self._database: Any = cantools.database.load_file(str(self.path), strict=False)
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise self.error(
+                ("device", "dbc"),
+                f"device.dbc: {self.path} is not a DBC that can be read ({text}). Open it in a DBC editor "
+                "and save it anew.",
+            ) from error
+        self.messages: dict[str, Any] = {message.name: message for message in self._database.messages}
+
+    @cached_property
+    def _lines(self) -> dict[tuple[Hashable, ...], int]:
+        try:
+            return read_yaml(self.pack.path)[1]
+        except ConfigError:  # the pack came from elsewhere: no line to name
+            return {}
+
+    def error(self, location: tuple[Hashable, ...], text: str) -> ConfigError:
+        """Build the error for the value at ``location`` of the pack file."""
+        line = next(
+            (self._lines[location[:n]] for n in range(len(location), 0, -1) if location[:n] in self._lines),
+            None,
+        )
+        return ConfigError(f"{self.pack.path}{f':{line}' if line else ''}: {text}")
+
+    @staticmethod
+    def _closest(name: str, names: Iterable[str]) -> str:
+        known = sorted(names)
+        folded = {candidate.lower(): candidate for candidate in known}
+        near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+        if near:
+            return f"Did you mean '{folded[near[0]]}'?"
+        shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+        return f"It has: {shown or 'none'}."
+
+    def message(self, name: str, location: tuple[Hashable, ...], where: str) -> Any:
+        """Give a message by name (ConfigError with the closest name where there is none)."""
+        found = self.messages.get(name)
+        if found is None:
+            raise self.error(
+                location,
+                f"{where}: {self.path.name} has no message '{name}'. {self._closest(name, self.messages)}",
+            )
+        if found.is_container:
+            raise self.error(location, f"{where}: message '{name}' is a container, which is not supported.")
+        return found
+
+    def signal(
+        self, message: Any, name: str, location: tuple[Hashable, ...], where: str
+    ) -> tuple[Any, BitField]:
+        """Give a signal of a message and its bits (ConfigError where it is absent or lies outside)."""
+        for signal in message.signals:
+            if signal.name == name:
+                try:
+                    return signal, BitField.of(signal, message.length)
+                except ValueError as error:
+                    raise self.error(
+                        location,
+                        f"{where}: {message.name}.{name} in {self.path.name} is broken: {error}. Correct "
+                        "the DBC.",
+                    ) from None
+        names = [signal.name for signal in message.signals]
+        raise self.error(
+            location,
+            f"{where}: message {message.name} of {self.path.name} has no signal '{name}'. "
+            f"{self._closest(name, names)}",
+        )
+
+    def multiplexing(self, message: Any, signal: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Give what selects a signal, outermost first: multiplexer and its values, one pair each level."""
+        by_name = {other.name: other for other in message.signals}
+        levels: list[tuple[str, tuple[int, ...]]] = []
+        seen = {signal.name}
+        while signal.multiplexer_ids:
+            name = signal.multiplexer_signal or next(
+                (other.name for other in message.signals if other.is_multiplexer), None
+            )
+            if name is None or name in seen or name not in by_name:
+                break
+            seen.add(name)
+            levels.append((name, tuple(int(value) for value in signal.multiplexer_ids)))
+            signal = by_name[name]
+        return tuple(reversed(levels))

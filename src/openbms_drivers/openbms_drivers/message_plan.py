@@ -1,0 +1,121 @@
+"""How one message is read: what the signal map says, compiled for the decoder's inner loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from openbms_core.frame_integrity import checksum, covered_bytes
+from openbms_drivers.bit_field import BitField
+
+__all__ = ["MappedSignal", "MessagePlan", "Node", "checksum_check"]
+
+
+@dataclass
+class MappedSignal:
+    """One mapped signal, as the configuration says it."""
+
+    name: str
+    slot: int
+    bits: BitField
+    scale: float
+    offset: float
+    low: float
+    high: float
+    missing: frozenset[int]
+    on: frozenset[int] | None
+    valid: BitField | None
+    valid_when: int
+    is_current: bool
+
+    def compiled(self) -> tuple[Any, ...]:
+        """Flat for the inner loop; the last item is set where the signal needs more than a shift and a
+        mask.
+        """
+        bits = self.bits
+        rare = self if bits.is_float or self.valid is not None else None
+        return (
+            self.slot, bits.big_endian, bits.shift, bits.mask, bits.sign, self.missing, self.on, self.scale,
+            self.offset, self.low, self.high, rare,
+        )  # fmt: skip
+
+
+@dataclass
+class Node:
+    """What one value of a multiplexer selects: signals, and further multiplexers."""
+
+    signals: list[MappedSignal] = field(default_factory=list)
+    compiled: tuple[tuple[Any, ...], ...] = ()
+    currents: tuple[int, ...] = ()
+    switches: dict[str, tuple[BitField, dict[int, Node]]] = field(default_factory=dict)
+
+    def compile(self) -> None:
+        """Flatten the signals for the inner loop, here and below."""
+        self.compiled = tuple(signal.compiled() for signal in self.signals)
+        self.currents = tuple(signal.slot for signal in self.signals if signal.is_current)
+        for _, table in self.switches.values():
+            for node in table.values():
+                node.compile()
+
+
+@dataclass
+class MessagePlan:
+    """How one message is read.
+
+    Attributes
+    ----------
+    name : str
+        Name in the DBC.
+    mapped : bool
+        The pack file takes something from it.
+    received, rejected : int
+        Frames since the start; frames of those that were refused.
+    """
+
+    message: Any
+    name: str
+    length: int
+    mapped: bool
+    big_endian: bool = False
+    root: Node = field(default_factory=Node)
+    slots: tuple[int, ...] = ()
+    currents: tuple[int, ...] = ()
+    check: Callable[[bytes], bool] | None = None
+    counter: BitField | None = None
+    last_counter: int = -1
+    repeats: int = 0
+    received: int = 0
+    rejected: int = 0
+    by_cantools: bool = False
+    by_name: dict[str, list[MappedSignal]] = field(default_factory=dict)
+
+
+def checksum_check(bits: BitField, kind: str, data_id: int | None) -> Callable[[bytes], bool]:
+    """Build the test of one message's checksum.
+
+    Parameters
+    ----------
+    bits : BitField
+        Where the checksum lies.
+    kind : str
+        As in :func:`openbms_core.frame_integrity.checksum`.
+    data_id : int or None
+        Identifier that is put behind the data.
+    """
+    shift = bits.start if not bits.big_endian else bits.start - 7
+    if (
+        bits.length == 8 and shift % 8 == 0
+    ):  # a whole byte: the usual case, without looking for its bits each time
+        at = shift // 8
+
+        def check_byte(data: bytes) -> bool:
+            return checksum(kind, data[:at] + data[at + 1 :], data_id) == data[at]
+
+        return check_byte
+
+    def check(data: bytes) -> bool:
+        covered = covered_bytes(data, bits.start, bits.length, big_endian=bits.big_endian)
+        return checksum(kind, covered, data_id) == bits.extract(data)
+
+    return check

@@ -1,0 +1,159 @@
+"""The driver node: one pack on one CAN bus, scans out, commands in."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from openbms_core.ros import convert
+from openbms_core.ros.node_base import BmsNode, run_nodes
+from openbms_core.types import BusState, PackMeasurement
+from openbms_drivers.bus import Bus
+from openbms_drivers.bus_loop import BusLoop
+from openbms_drivers.frame import Frame
+from openbms_drivers.pack_driver import PackDriver
+from openbms_drivers.ros.description import describe
+from openbms_drivers.ros.frames import frames_to_msg
+
+__all__ = ["AfeDriverNode", "main"]
+
+_LOOP_HANGS_S = 5.0
+"""Opening a bus may take a second or two; a loop that stands for longer hangs."""
+
+
+class AfeDriverNode(BmsNode):
+    """Runs the bus loop; its callbacks only hand commands over."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("afe_driver", **kwargs)
+        self._loop: BusLoop | None = None
+
+    def declare(self) -> None:
+        """Declare where the bus is."""
+        self.parameter(
+            "can_interface", "socketcand", "Interface of python-can: socketcan, socketcand, virtual, slcan …"
+        )
+        self.parameter("can_channel", "can0", "Name of the bus")
+        self.parameter("can_host", "127.0.0.1", "Computer of the socketcand server")
+        self.parameter("can_port", 29536, "Port of the socketcand server")
+        self.parameter(
+            "record_frames", False, "Publish can_rx and can_tx, also where the pack file does not ask for it"
+        )
+
+    def configure(self) -> None:
+        """Read the pack file and its DBC; refuse what does not fit."""
+        self.require_real_time()
+        pack, simulated = self.pack, bool(self.value("use_sim_time"))
+        interface, channel = self.value("can_interface"), self.value("can_channel")
+        self._channel = f"{interface}:{channel}"
+        self._driver = PackDriver(pack, self._channel, simulated=simulated)
+        for warning in self._driver.decoder.warnings:
+            self.get_logger().warning(f"{pack.path}: {warning}")
+        self.stop_deadline_s = pack.file.contactors.opening_deadline_s + 1.0
+        self._record = bool(self.value("record_frames") or pack.file.device.record_frames)
+        self._bus = Bus(
+            interface,
+            channel,
+            self.value("can_host"),
+            self.value("can_port"),
+            pack.file.device.bitrate_bit_per_s,
+            fd=self._driver.uses_fd,
+        )
+        self._description = self.publisher_for("pack_description")
+        self._measurement = self.publisher_for("measurement")
+        if self._record:
+            self._can_rx, self._can_tx = self.publisher_for("can_rx"), self.publisher_for("can_tx")
+        arbiter = self._driver.encoder.arbiter
+        for name, read, take in (
+            ("state", convert.state_from_msg, arbiter.set_state),
+            ("contactor_command", convert.contactor_command_from_msg, arbiter.set_contactors),
+            ("balancing_command", convert.balancing_command_from_msg, arbiter.set_balancing),
+            ("thermal_command", convert.thermal_command_from_msg, arbiter.set_thermal),
+            ("charge_command", convert.charge_command_from_msg, arbiter.set_charge),
+        ):
+            self.listen(name, self._taker(read, take))
+        self.every(0.05, self._watch)
+        self.every(1.0, self._say)
+        self._bus_message = ""
+        self._loop = BusLoop(
+            self._driver,
+            self._bus,
+            monotonic_s=time.monotonic,
+            stamp_s=self.now_s if simulated else time.time,
+            wall_s=None if simulated else time.time,
+            on_scan=self._publish,
+            record=self._record,
+        )
+
+    def _taker(self, read: Any, take: Any) -> Any:
+        def received(message: Any) -> None:
+            refused = take(read(message), self.monotonic_s())
+            if refused:
+                self.get_logger().error(refused, throttle_duration_sec=5.0)
+
+        return received
+
+    def activate(self) -> None:
+        """Describe the pack, open the bus."""
+        self._description.publish(describe(self.pack, self.header()))
+        self._loop.start()
+
+    def deactivate(self) -> None:
+        """Send nothing more: the device opens by itself if it has not been told to."""
+        if self._loop is not None:
+            self._loop.stop()
+
+    def release(self) -> None:
+        """Close the bus."""
+        if self._loop is not None:
+            self._loop.stop()
+
+    def ready_to_stop(self) -> bool:
+        """Go on serving until the contactors are open, as far as can be known."""
+        return (
+            self._loop is None or not self._loop.running or self._driver.contactors_open(self.monotonic_s())
+        )
+
+    # ---- in the bus thread
+
+    def _publish(self, scan: PackMeasurement, received: list[Frame], sent: list[Frame]) -> None:
+        serial = self.pack.file.serial
+        message = convert.measurement_to_msg(scan, serial)
+        self._measurement.publish(message)
+        if self._record:
+            self._can_rx.publish(frames_to_msg(received, self._channel, message.header))
+            self._can_tx.publish(frames_to_msg(sent, self._channel, message.header))
+
+    # ---- in the executor
+
+    def _watch(self) -> None:
+        """End the process where the bus thread failed or hangs: half a driver is worse than none."""
+        loop = self._loop
+        if loop.failure is not None:
+            raise RuntimeError("the bus thread failed") from loop.failure
+        if loop.running and self.monotonic_s() - loop.turned_s > _LOOP_HANGS_S:
+            raise RuntimeError(f"the bus thread has been standing for {_LOOP_HANGS_S:g} s")
+
+    def _say(self) -> None:
+        state, text = self._driver.health.judge(self.monotonic_s())
+        if text != self._bus_message:
+            self._bus_message = text
+            self.get_logger().info(f"bus OK: {self._channel}") if not text else self.get_logger().warning(
+                text
+            )
+        received, rejected = self._driver.decoder.totals()
+        level = 0 if state == BusState.OK else 1 if state == BusState.CONNECTING else 2
+        self.diagnostic(
+            level,
+            text or "frames of the pack arrive",
+            bus=self._channel,
+            bus_state=state.name,
+            frames_received=received,
+            frames_rejected=rejected,
+            contactors_commanded="closed" if self._driver.encoder.opened_since_s is None else "open",
+        )
+
+
+def main() -> None:
+    """Run the node in its own process; an exception in it ends the process (the heartbeat stops)."""
+    run_nodes([AfeDriverNode], fail_safe=True)

@@ -1,0 +1,365 @@
+"""Frames to values: any DBC, by the signal map of the pack file.
+
+At load every mapped message and signal is looked up; what is mapped is compiled to shifts and masks, which is
+several times faster than decoding whole messages. Each compiled message is compared with cantools once at
+load; one that does not agree is decoded by cantools itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import sys
+from fnmatch import fnmatchcase
+from typing import Any
+
+from openbms_core.pack import LoadedPack, MessageIntegrity, SignalMap
+from openbms_core.types import Validity
+from openbms_drivers.database import Database, frame_key, identifier_mask
+from openbms_drivers.frame import Frame
+from openbms_drivers.message_plan import MappedSignal, MessagePlan, Node, checksum_check
+from openbms_drivers.units import unit_warning
+from openbms_drivers.value_table import ValueTable
+
+__all__ = ["COUNTER_REPEATS", "ON_OFF", "MessagePlan", "SignalDecoder"]
+
+_log = logging.getLogger(__name__)
+
+COUNTER_REPEATS = 3
+"""The counter counts as stuck when a frame repeats it for this many times in a row."""
+
+ON_OFF = frozenset(
+    {
+        "cell_balancing", "contactor_positive", "contactor_negative", "contactor_precharge", "interlock",
+        "emergency_stop", "ignition", "charging_plug", "smoke", "gas",
+    }
+)  # fmt: skip
+"""Quantities that are on or off."""
+
+_CURRENT = "string_current_a"
+_VALID = int(Validity.VALID)
+_NOT_AVAILABLE = int(Validity.NOT_AVAILABLE)
+_IMPLAUSIBLE = int(Validity.IMPLAUSIBLE)
+_CHECKSUM = int(Validity.CHECKSUM)
+_COUNTER = int(Validity.COUNTER)
+_UNKNOWN_LIMIT = 4096
+
+
+class SignalDecoder:
+    """Decodes frames into a :class:`~openbms_drivers.value_table.ValueTable`.
+
+    Parameters
+    ----------
+    pack : LoadedPack
+        The pack.
+    database : Database, optional
+        Its DBC, where it is loaded already.
+    by_cantools : bool
+        Decode every message by cantools (slow; the reference for tests and benchmarks).
+
+    Attributes
+    ----------
+    table : ValueTable
+        What was decoded.
+    touched : list of int
+        Slots of string currents that frames brought since the list was cleared last; the scan integrates over
+        them.
+    warnings : list of str
+        What looks wrong in the signal map without being an error.
+
+    Raises
+    ------
+    ConfigError
+        A message or signal is not in the DBC; the text names the closest one.
+    """
+
+    def __init__(
+        self, pack: LoadedPack, database: Database | None = None, *, by_cantools: bool = False
+    ) -> None:
+        self.pack = pack
+        self.database = database or Database(pack)
+        self.table = ValueTable(pack.file)
+        self.touched: list[int] = []
+        self.warnings: list[str] = []
+        self._plans: dict[int, MessagePlan] = {}
+        self._masked: list[tuple[int, dict[int, MessagePlan]]] = []
+        self._unknown: set[int] = set()
+        plans: dict[str, MessagePlan] = {}
+        for number, entry in enumerate(pack.file.device.signals):
+            self._map(number, entry, plans)
+        self._protect(plans)
+        self._mapped = tuple(plans.values())
+        for plan in self._mapped:
+            plan.root.compile()
+            plan.by_cantools = by_cantools or not self._agrees_with_cantools(plan)
+        for message in self.database.messages.values():
+            plan = plans.get(message.name) or MessagePlan(message, message.name, message.length, mapped=False)
+            self._register(message, plan)
+
+    @property
+    def messages(self) -> list[Any]:
+        """The cantools messages from which something is taken."""
+        return [plan.message for plan in self._mapped]
+
+    def totals(self) -> tuple[int, int]:
+        """Give how many frames of the pack came, and how many of them were refused, since the start."""
+        return sum(plan.received for plan in self._mapped), sum(plan.rejected for plan in self._mapped)
+
+    # ---- building
+
+    def _map(self, number: int, entry: SignalMap, plans: dict[str, MessagePlan]) -> None:
+        where, location = f"device.signals[{number}]", ("device", "signals", number)
+        database, table = self.database, self.table
+        for index, message_name, signal_name, valid_name in entry.expanded():
+            message = database.message(message_name, location, where)
+            signal, bits = database.signal(message, signal_name, location, where)
+            levels = database.multiplexing(message, signal)
+            valid = None
+            if valid_name is not None:
+                valid_signal, valid = database.signal(message, valid_name, location, where)
+                if (
+                    database.multiplexing(message, valid_signal)
+                    != levels[: len(database.multiplexing(message, valid_signal))]
+                ):
+                    raise database.error(
+                        location,
+                        f"{where}: {message_name}.{valid_name} is not in the same multiplexed part as "
+                        f"{signal_name}, so it "
+                        "cannot tell whether that is valid.",
+                    )
+            on_off = entry.to in ON_OFF
+            largest = sys.float_info.max
+            mapped = MappedSignal(
+                name=signal_name,
+                slot=table.slot(entry.to, index),
+                bits=bits,
+                scale=float(signal.conversion.scale) * entry.scale,
+                offset=float(signal.conversion.offset) * entry.scale + entry.offset,
+                low=-largest if entry.minimum is None else entry.minimum,
+                high=largest if entry.maximum is None else entry.maximum,
+                missing=frozenset(entry.not_available_raw),
+                on=frozenset(entry.true_when) if on_off else None,
+                valid=valid,
+                valid_when=entry.valid_when,
+                is_current=entry.to == _CURRENT,
+            )
+            if table.fitted(mapped.slot):
+                raise database.error(
+                    location, f"{where}: {entry.to}[{index}] is mapped a second time. Remove one of the two."
+                )
+            table.fit(mapped.slot, self.pack.file.max_age_s(entry))
+            plan = plans.setdefault(
+                message_name, MessagePlan(message, message_name, message.length, mapped=True)
+            )
+            plan.slots += (mapped.slot,)
+            plan.currents += (mapped.slot,) if mapped.is_current else ()
+            plan.big_endian |= bits.big_endian
+            plan.by_name.setdefault(signal_name, []).append(mapped)
+            self._place(plan, levels, mapped, location, where)
+        if (warning := unit_warning(entry.to, signal.unit, entry.scale)) is not None:
+            self.warnings.append(f"{where}: {message_name}.{signal_name}: {warning}.")
+
+    def _place(
+        self,
+        plan: MessagePlan,
+        levels: tuple[tuple[str, tuple[int, ...]], ...],
+        mapped: MappedSignal,
+        location: tuple[str | int, ...],
+        where: str,
+    ) -> None:
+        nodes = [plan.root]
+        for name, values in levels:
+            _, bits = self.database.signal(plan.message, name, location, where)
+            below: list[Node] = []
+            for node in nodes:
+                _, table = node.switches.setdefault(name, (bits, {}))
+                below += [table.setdefault(value, Node()) for value in values]
+            nodes = below
+        for node in nodes:
+            node.signals.append(mapped)
+
+    def _protect(self, plans: dict[str, MessagePlan]) -> None:
+        for number, entry in enumerate(self.pack.file.device.integrity):
+            where, location = f"device.integrity[{number}]", ("device", "integrity", number)
+            names = [name for name in self.database.messages if fnmatchcase(name, entry.message)]
+            if not names:
+                self.database.message(entry.message, location, where)  # raises with the closest name
+            for name in names:
+                if name in plans:
+                    self._protect_message(plans[name], entry, location, where)
+
+    def _protect_message(
+        self, plan: MessagePlan, entry: MessageIntegrity, location: tuple[str | int, ...], where: str
+    ) -> None:
+        if entry.checksum is not None and plan.check is None:
+            _, bits = self.database.signal(plan.message, entry.checksum.signal, location, where)
+            plan.check = checksum_check(bits, entry.checksum.kind, entry.checksum.data_id)
+        if entry.counter is not None and plan.counter is None:
+            _, plan.counter = self.database.signal(plan.message, entry.counter.signal, location, where)
+
+    def _register(self, message: Any, plan: MessagePlan) -> None:
+        mask = identifier_mask(message)
+        if mask == 0xFFFF_FFFF:
+            self._plans[frame_key(message)] = plan
+            return
+        table = next((table for known, table in self._masked if known == mask), None)
+        if table is None:
+            table = {}
+            self._masked.append((mask, table))
+        table[frame_key(message) & mask] = plan
+
+    def _agrees_with_cantools(self, plan: MessagePlan) -> bool:
+        """Compare the compiled bits with cantools on a few random frames."""
+        source = random.Random(plan.name)
+        for _ in range(4):
+            data = source.randbytes(plan.length)
+            try:
+                expected = plan.message.decode(data, decode_choices=False, scaling=False)
+            except Exception:  # a multiplexer value that the DBC does not have
+                continue
+            for name, signals in plan.by_name.items():
+                for signal in signals:
+                    mine = signal.bits.extract(data)
+                    same = name not in expected or mine == expected[name] or mine != mine
+                    if not same:
+                        _log.warning(
+                            "%s.%s is decoded by cantools: %r is not %r",
+                            plan.name,
+                            name,
+                            mine,
+                            expected[name],
+                        )
+                        return False
+        return True
+
+    # ---- decoding
+
+    def plan(self, key: int) -> MessagePlan | None:
+        """Give how the message with this identifier is read; None if the DBC does not have it."""
+        plan = self._plans.get(key)
+        if plan is not None or key in self._unknown:
+            return plan
+        for mask, table in self._masked:
+            plan = table.get(key & mask)
+            if plan is not None:
+                self._plans[key] = plan
+                return plan
+        if len(self._unknown) < _UNKNOWN_LIMIT:
+            self._unknown.add(key)
+        return None
+
+    def feed(self, frame: Frame) -> MessagePlan | None:
+        """Decode one frame.
+
+        Parameters
+        ----------
+        frame : Frame
+            A data frame; anything may be in it.
+
+        Returns
+        -------
+        MessagePlan or None
+            Its message; None if the DBC does not have its identifier.
+        """
+        plan = self.plan(frame.key)
+        if plan is not None and plan.mapped:
+            self.decode(plan, frame)
+        return plan
+
+    def decode(self, plan: MessagePlan, frame: Frame) -> bool:
+        """Decode one frame of a mapped message; gives whether it was accepted."""
+        data, now = frame.data, frame.monotonic_s
+        plan.received += 1
+        if len(data) != plan.length:
+            if len(data) < plan.length:
+                plan.rejected += 1
+                self._refuse(plan, _CHECKSUM, now)
+                return False
+            data = data[: plan.length]
+        if plan.check is not None and not plan.check(data):
+            plan.rejected += 1
+            self._refuse(plan, _CHECKSUM, now)
+            return False
+        counter = plan.counter
+        if counter is not None:
+            value = int(counter.extract(data))
+            if value == plan.last_counter:
+                # nothing new: the values keep their age; they end when the sender really hangs
+                plan.repeats += 1
+                plan.rejected += 1
+                if plan.repeats >= COUNTER_REPEATS:
+                    self._refuse(plan, _COUNTER, now)
+                return False
+            plan.last_counter = value
+            plan.repeats = 0
+        if plan.by_cantools:
+            self._feed_by_cantools(plan, data, now)
+        else:
+            little = int.from_bytes(data, "little")
+            self._run(plan.root, little, int.from_bytes(data, "big") if plan.big_endian else 0, data, now)
+        return True
+
+    def _refuse(self, plan: MessagePlan, reason: int, now: float) -> None:
+        self.table.refuse(plan.slots, reason, now)
+        if reason == _COUNTER:
+            self.touched += plan.currents
+
+    def _run(self, node: Node, little: int, big: int, data: bytes, now: float) -> None:
+        table = self.table
+        values, good_at, heard_at, outcome = table.values, table.good_at, table.heard_at, table.outcome
+        for slot, is_big, shift, mask, sign, missing, on, scale, offset, low, high, rare in node.compiled:
+            raw = ((big if is_big else little) >> shift) & mask
+            if raw & sign:
+                raw -= mask + 1
+            heard_at[slot] = now
+            if rare is not None:
+                if rare.valid is not None and rare.valid.extract(data) != rare.valid_when:
+                    outcome[slot] = _NOT_AVAILABLE
+                    continue
+                if rare.bits.is_float:
+                    raw = rare.bits.as_float(raw)
+            if raw in missing:
+                outcome[slot] = _NOT_AVAILABLE
+                continue
+            value = raw * scale + offset if on is None else 1.0 if raw in on else 0.0
+            if low <= value <= high:
+                values[slot] = value
+                good_at[slot] = now
+                outcome[slot] = _VALID
+            else:
+                outcome[slot] = _IMPLAUSIBLE
+        if node.currents:
+            self.touched += node.currents
+        for bits, selected in node.switches.values():
+            below = selected.get(bits.extract(data))  # type: ignore[arg-type]
+            if below is not None:
+                self._run(below, little, big, data, now)
+
+    def _feed_by_cantools(self, plan: MessagePlan, data: bytes, now: float) -> None:
+        try:
+            decoded = plan.message.decode(data, decode_choices=False, scaling=False)
+        except Exception:  # a multiplexer value that the DBC does not have: nothing to take
+            return
+        for name, raw in decoded.items():
+            for signal in plan.by_name.get(name, ()):
+                self._store(signal, raw, decoded, data, now)
+
+    def _store(
+        self, signal: MappedSignal, raw: float, decoded: dict[str, Any], data: bytes, now: float
+    ) -> None:
+        table, slot = self.table, signal.slot
+        table.heard_at[slot] = now
+        if signal.is_current:
+            self.touched.append(slot)
+        unavailable = signal.valid is not None and signal.valid.extract(data) != signal.valid_when
+        if unavailable or raw in signal.missing:
+            table.outcome[slot] = _NOT_AVAILABLE
+            return
+        value = raw * signal.scale + signal.offset if signal.on is None else float(raw in signal.on)
+        if math.isfinite(value) and signal.low <= value <= signal.high:
+            table.values[slot] = value
+            table.good_at[slot] = now
+            table.outcome[slot] = _VALID
+        else:
+            table.outcome[slot] = _IMPLAUSIBLE
