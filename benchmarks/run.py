@@ -1,7 +1,7 @@
 """Run every benchmark, or those named; what they print is kept in docs/validation.
 
-Each benchmark is a program of its own that prints a table; speed and accuracy are ratios against an opponent that
-runs beside it. Nothing here is asserted: tests assert behaviour, benchmarks measure.
+Each benchmark is a program of its own that prints a table; speed and accuracy are ratios against an opponent
+that runs beside it. Nothing here is asserted: tests assert behaviour, benchmarks measure.
 """
 
 from __future__ import annotations

@@ -76,3 +76,16 @@ def test_enumerations_equal_the_message_constants(enumeration: str, message: str
         match = re.search(rf"^uint8 {prefix}{member.name} *= *(\d+)", text, re.M)
         assert match, f"{message}.msg has no constant {prefix}{member.name}"
         assert int(match[1]) == member.value
+
+
+def test_generated_reference_is_what_the_code_says() -> None:
+    import subprocess
+    import sys
+
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "generate_reference.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

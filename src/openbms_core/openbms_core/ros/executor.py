@@ -9,6 +9,7 @@ serves.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.metadata
 import os
 import signal
@@ -123,6 +124,9 @@ def run_nodes(
             executor.add_node(node)
         for node in nodes:
             node.start()
+        # what was made at start stays: a full collection in the middle of a scan would cost milliseconds
+        gc.collect()
+        gc.freeze()
         while not stop.count and rclpy.ok():
             _spin_slice(executor, nodes, fail_safe)
         _wind_down(executor, nodes, fail_safe)
