@@ -1,0 +1,265 @@
+"""Life of each fault: pending, active, latched, cleared; counts and times; what is on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from openbms_control.safety.checks import Findings
+from openbms_control.safety.debounce import Debounce
+from openbms_core.faults import Action, FaultRow
+from openbms_core.types import FaultState, Level
+
+__all__ = ["ClearAnswer", "FaultEntry", "FaultManager", "StoredFault"]
+
+
+@dataclass
+class StoredFault:
+    """What is kept of a fault over restarts.
+
+    Attributes
+    ----------
+    latched : bool
+        It was active or latched, and is of a kind that latches.
+    occurrences : int
+        How often it became active since it was last cleared.
+    first_active_s, last_seen_s : float
+        ROS time [s].
+    value : float
+        Worst value when it was last seen; NaN if it has none.
+    index : int
+    """
+
+    latched: bool
+    occurrences: int
+    first_active_s: float
+    last_seen_s: float
+    value: float = float("nan")
+    index: int = -1
+
+
+@dataclass(frozen=True)
+class FaultEntry:
+    """A fault that is pending, active or latched (Fault.msg)."""
+
+    row: FaultRow
+    state: FaultState
+    first_active_s: float
+    last_seen_s: float
+    occurrences: int
+    value: float
+    limit: float
+    index: int
+    from_record: bool
+
+
+@dataclass(frozen=True)
+class ClearAnswer:
+    """Answer to a request to clear faults (ClearFaults.srv)."""
+
+    accepted: bool
+    reason: str
+    cleared: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass
+class _Life:
+    state: FaultState | None = None
+    tripped_at_s: float | None = None
+    first_active_s: float = 0.0
+    last_seen_s: float = 0.0
+    occurrences: int = 0
+    value: float = float("nan")
+    index: int = -1
+    from_record: bool = False
+    hold_until_s: float = field(default=-np.inf)
+
+
+class FaultManager:
+    """Follow every row from its first sight to its end.
+
+    Parameters
+    ----------
+    rows : sequence of FaultRow
+        The monitored rows.
+    limit : array, shape (rows,)
+        Number that each row compares with, for the report.
+    stored : dict of str to StoredFault, optional
+        The record of the last start.
+    """
+
+    def __init__(
+        self, rows: Sequence[FaultRow], limit: Iterable[float], stored: dict[str, StoredFault] | None = None
+    ) -> None:
+        self.rows = tuple(rows)
+        self._limit = [float(value) for value in limit]
+        self._index = {row.id: number for number, row in enumerate(self.rows)}
+        self._lives = [_Life() for _ in self.rows]
+        self._debounce = Debounce(np.array([row.timing.debounce_s for row in self.rows]))
+        self._charge = np.array([row.charge_factor for row in self.rows])
+        self._discharge = np.array([row.discharge_factor for row in self.rows])
+        for identifier, old in (stored or {}).items():
+            if identifier in self._index:
+                life = self._lives[self._index[identifier]]
+                life.state = FaultState.LATCHED if old.latched else None
+                life.occurrences, life.value, life.index = old.occurrences, old.value, old.index
+                life.first_active_s, life.last_seen_s = old.first_active_s, old.last_seen_s
+                life.from_record = True
+
+    def step(self, found: Findings, step_s: np.ndarray, t_s: float, now_s: float) -> bool:
+        """Take the findings of one call.
+
+        Parameters
+        ----------
+        found : Findings
+        step_s : array, shape (rows,)
+            Time since each row was judged before [s].
+        t_s : float
+            Monotonic time [s], for delays.
+        now_s : float
+            ROS time of the scan [s], for the record.
+
+        Returns
+        -------
+        bool
+            A fault appeared, changed its state or went.
+        """
+        self._debounce.update(found.condition, found.known, step_s)
+        changed = False
+        holds = found.known & found.condition
+        for number in np.flatnonzero(holds):
+            life = self._lives[number]
+            life.last_seen_s, life.value, life.index = (
+                now_s,
+                float(found.value[number]),
+                int(found.index[number]),
+            )
+        busy = np.array([life.state is not None for life in self._lives])
+        for number in np.flatnonzero(holds | self._debounce.tripped | busy):
+            changed |= self._advance(int(number), t_s, now_s)
+        return changed
+
+    def _advance(self, number: int, t_s: float, now_s: float) -> bool:
+        row, life, before = self.rows[number], self._lives[number], self._lives[number].state
+        tripped, held = bool(self._debounce.tripped[number]), self._debounce.counting(number)
+        if tripped and life.tripped_at_s is None and life.state != FaultState.ACTIVE:
+            life.tripped_at_s = t_s
+        if life.tripped_at_s is not None:
+            # once tripped it becomes active, even if the load has already cured the symptom
+            if t_s - life.tripped_at_s >= row.timing.delay_s:
+                life.tripped_at_s, life.state, life.from_record = None, FaultState.ACTIVE, False
+                life.first_active_s = life.first_active_s if life.occurrences else now_s
+                life.occurrences += 1
+            elif life.state is None:
+                life.state = FaultState.PENDING
+        elif life.state == FaultState.ACTIVE:
+            if not tripped:
+                life.state = FaultState.LATCHED if row.latched else None
+        elif life.state != FaultState.LATCHED:
+            life.state = FaultState.PENDING if held else None
+        return life.state != before
+
+    def _effective(self, number: int) -> bool:
+        life = self._lives[number]
+        return life.tripped_at_s is not None or life.state in (FaultState.ACTIVE, FaultState.LATCHED)
+
+    def in_force(self) -> list[FaultRow]:
+        """Give the rows that are active or latched, worst level first."""
+        numbers = [
+            n for n, life in enumerate(self._lives) if life.state in (FaultState.ACTIVE, FaultState.LATCHED)
+        ]
+        return sorted((self.rows[n] for n in numbers), key=lambda row: -row.level)
+
+    def has(self, action: Action) -> FaultRow | None:
+        """Give the worst active or latched row with this action."""
+        return next((row for row in self.in_force() if action in row.action), None)
+
+    def about_to_open(self) -> FaultRow | None:
+        """Give a row that has tripped and will open the contactors when its delay is over."""
+        return next(
+            (
+                row
+                for row, life in zip(self.rows, self._lives, strict=True)
+                if row.opens and life.tripped_at_s is not None
+            ),
+            None,
+        )
+
+    def factor(self, charge: bool) -> tuple[float, str]:
+        """Give what faults leave of the limit (0 to 1) and the identifier of the row that binds (empty:
+        none).
+        """
+        factors = self._charge if charge else self._discharge
+        worst, name = 1.0, ""
+        for number, row in enumerate(self.rows):
+            if factors[number] < worst and self._effective(number):
+                worst, name = float(factors[number]), row.id
+        return worst, name
+
+    def entries(self) -> list[FaultEntry]:
+        """Give every pending, active and latched fault, worst level first."""
+        found = [
+            FaultEntry(row, life.state, 0.0 if life.state == FaultState.PENDING and not life.occurrences
+                       else life.first_active_s, life.last_seen_s, life.occurrences, life.value, limit,
+                       life.index, life.from_record)
+            for row, life, limit in zip(self.rows, self._lives, self._limit, strict=True)
+            if life.state is not None
+        ]  # fmt: skip
+        return sorted(found, key=lambda entry: (-entry.row.level, entry.state == FaultState.PENDING))
+
+    def highest_level(self) -> Level | None:
+        """Give the highest level among the active and latched faults."""
+        return max((row.level for row in self.in_force()), default=None)
+
+    def hold(self, identifier: str, until_s: float) -> None:
+        """Refuse to clear a fault before this monotonic time (lock-out)."""
+        if identifier in self._index:
+            self._lives[self._index[identifier]].hold_until_s = until_s
+
+    def clear(self, identifiers: Sequence[str], t_s: float) -> ClearAnswer:
+        """Clear latched faults whose condition is gone.
+
+        Parameters
+        ----------
+        identifiers : sequence of str
+            What to clear; empty: all that can be cleared.
+        t_s : float
+            Monotonic time [s].
+        """
+        wanted = list(identifiers) or [entry.row.id for entry in self.entries()]
+        cleared: list[str] = []
+        refused: dict[str, str] = {}
+        for identifier in wanted:
+            number = self._index.get(identifier)
+            if number is None:
+                refused[identifier] = "no monitored row of the fault table"
+                continue
+            life = self._lives[number]
+            if (
+                life.tripped_at_s is not None
+                or life.state == FaultState.ACTIVE
+                or self._debounce.counting(number)
+            ):
+                refused[identifier] = "its condition is still there"
+            elif life.state == FaultState.LATCHED and t_s < life.hold_until_s:
+                refused[identifier] = f"locked for another {life.hold_until_s - t_s:.0f} s"
+            else:
+                if life.state == FaultState.LATCHED:
+                    cleared.append(identifier)
+                self._lives[number] = _Life()
+        reason = "; ".join(f"{identifier}: {why}" for identifier, why in refused.items())
+        return ClearAnswer(not refused or not identifiers, reason, tuple(cleared), tuple(refused))
+
+    def stored(self) -> dict[str, StoredFault]:
+        """Give what the record must keep."""
+        return {
+            row.id: StoredFault(
+                row.latched and life.state in (FaultState.ACTIVE, FaultState.LATCHED),
+                life.occurrences, life.first_active_s, life.last_seen_s, life.value, life.index,
+            )
+            for row, life in zip(self.rows, self._lives, strict=True)
+            if life.occurrences
+        }  # fmt: skip

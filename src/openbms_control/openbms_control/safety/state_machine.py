@@ -1,0 +1,247 @@
+"""State machine of the pack: an explicit transition table, and the opening at zero current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from openbms_control.safety.contactors import ContactorSequencer, Sensed
+from openbms_core.pack import PackFile
+from openbms_core.types import State
+
+__all__ = ["CLOSING_TARGETS", "TRANSITIONS", "Event", "Inputs", "StateMachine", "transition"]
+
+CLOSING_TARGETS = (State.DRIVE, State.CHARGE, State.CONNECTED)
+"""States that can be requested and need closed contactors."""
+
+
+class Event(Enum):
+    """What can move the state machine; the order is the priority when several are true at once."""
+
+    FAULT = auto()
+    """A row of the fault table that opens contactors is active or latched."""
+    STOP = auto()
+    """The node is told to stop."""
+    SHUTDOWN = auto()
+    """Limp-home has expired."""
+    REQUEST_STANDBY = auto()
+    BLOCKED = auto()
+    """Closing is forbidden now."""
+    END_CHARGING = auto()
+    """A fault forbids charging, but not driving."""
+    PLUGGED_IN = auto()
+    """The charging plug is in, and no current flows that could not be broken."""
+    REQUEST_CLOSE = auto()
+    """DRIVE, CHARGE or CONNECTED was requested and granted."""
+    READY = auto()
+    """Measurements are complete."""
+    CLOSED = auto()
+    """Every string is closed, or left out."""
+    OPENED_WITH_FAULT = auto()
+    """Contactors are open; a fault forbids closing."""
+    OPENED = auto()
+    """Contactors are open."""
+    CLEARED = auto()
+    """No fault forbids closing any more."""
+
+
+_CLOSED = {State.DRIVE, State.CHARGE, State.CONNECTED}
+_TARGET = None
+
+TRANSITIONS: dict[tuple[State, Event], State | None] = {
+    (State.INIT, Event.FAULT): State.FAULT,
+    (State.INIT, Event.READY): State.STANDBY,
+    (State.STANDBY, Event.FAULT): State.FAULT,
+    (State.STANDBY, Event.REQUEST_CLOSE): State.PRECHARGE,
+    (State.PRECHARGE, Event.FAULT): State.OPENING,
+    (State.PRECHARGE, Event.STOP): State.OPENING,
+    (State.PRECHARGE, Event.SHUTDOWN): State.OPENING,
+    (State.PRECHARGE, Event.REQUEST_STANDBY): State.OPENING,
+    (State.PRECHARGE, Event.BLOCKED): State.OPENING,
+    (State.PRECHARGE, Event.CLOSED): _TARGET,
+    **{
+        (state, event): State.OPENING
+        for state in _CLOSED
+        for event in (Event.FAULT, Event.STOP, Event.SHUTDOWN, Event.REQUEST_STANDBY)
+    },
+    (State.CHARGE, Event.END_CHARGING): State.OPENING,
+    (State.DRIVE, Event.PLUGGED_IN): State.OPENING,
+    (State.OPENING, Event.OPENED_WITH_FAULT): State.FAULT,
+    (State.OPENING, Event.OPENED): State.STANDBY,
+    (State.FAULT, Event.CLEARED): State.STANDBY,
+}
+"""What moves the machine; every other pair leaves the state as it is. None: the requested state.
+
+So DRIVE and CHARGE meet only through STANDBY, and every way out of closed contactors is OPENING."""
+
+
+def transition(state: State, event: Event, target: State) -> State:
+    """Give the state after an event.
+
+    Parameters
+    ----------
+    state : State
+    event : Event
+    target : State
+        State that was requested last: where CLOSED leads.
+    """
+    after = TRANSITIONS.get((state, event), state)
+    return target if after is None else after
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one step of the machine is decided by.
+
+    Attributes
+    ----------
+    sensed : Sensed or None
+        The last scan; None if there is none that may be trusted.
+    ready : bool
+        Measurements are complete.
+    fault : str
+        Identifier of a row in force that opens contactors; empty: none.
+    at_once : bool
+        That row does not wait for zero current.
+    blocked : str
+        Why closing is forbidden; empty: it is not.
+    end_charging : str
+        Identifier of a row in force that ends charging.
+    shutdown, plugged_in : bool
+    """
+
+    sensed: Sensed | None
+    ready: bool = False
+    fault: str = ""
+    at_once: bool = False
+    blocked: str = ""
+    end_charging: str = ""
+    shutdown: bool = False
+    plugged_in: bool = False
+
+
+class StateMachine:
+    """Carry out the transitions: precharge on the way in, zero current on the way out.
+
+    Parameters
+    ----------
+    pack : PackFile
+
+    Attributes
+    ----------
+    state, previous, requested : State
+    reason : str
+        Why it is in this state.
+    contactors : ContactorSequencer
+    deadline_s : float or None
+        Monotonic time at which the contactors open whatever flows; None: not waiting for zero current.
+    """
+
+    def __init__(self, pack: PackFile) -> None:
+        self._pack = pack.contactors
+        self.contactors = ContactorSequencer(pack)
+        self.state, self.previous, self.requested = State.INIT, State.INIT, State.STANDBY
+        self.reason = "start"
+        self.deadline_s: float | None = None
+        self._request: State | None = None
+        self._entered_s: float | None = None
+        self._stopping = False
+
+    def time_in_state_s(self, t_s: float) -> float:
+        """Give the time since the state was entered [s]."""
+        return 0.0 if self._entered_s is None else t_s - self._entered_s
+
+    def request(self, target: State) -> None:
+        """Take a granted request; it is carried out in the next step."""
+        self._request = self.requested = target
+
+    def stop(self) -> None:
+        """Begin to end: open what is closed, close nothing any more."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """The machine was told to end."""
+        return self._stopping
+
+    @property
+    def stopped(self) -> bool:
+        """Contactors are open and stay so."""
+        return self._stopping and self.state in (State.INIT, State.STANDBY, State.FAULT)
+
+    def step(self, inputs: Inputs, t_s: float) -> None:
+        """Take one step.
+
+        Parameters
+        ----------
+        inputs : Inputs
+        t_s : float
+            Monotonic time [s].
+        """
+        if self._entered_s is None:
+            self._entered_s = t_s
+        self.contactors.age_s(t_s)
+        entered = self._leave(inputs, t_s)
+        if self.state == State.OPENING:
+            # in the step that asks for zero current the contactors still stay as they are
+            self._step_opening(inputs, t_s, asked_before=not entered)
+        self._request = None
+
+    def _events(self, inputs: Inputs, t_s: float) -> dict[Event, str]:
+        """Give the events that are true now, with their reason, in the order of priority."""
+        closed = opened = False
+        if self.state == State.PRECHARGE and inputs.sensed is not None and not inputs.fault:
+            closed = self.contactors.step_closing(inputs.sensed, t_s)
+        elif self.state == State.OPENING and self.deadline_s is None:
+            opened = self.contactors.opened(inputs.sensed, t_s)
+        fault = f"fault:{inputs.fault}"
+        true = {
+            Event.FAULT: fault if inputs.fault else "",
+            Event.STOP: "stopped" if self._stopping else "",
+            Event.SHUTDOWN: "limp_home_expired" if inputs.shutdown else "",
+            Event.REQUEST_STANDBY: "requested" if self._request == State.STANDBY else "",
+            Event.BLOCKED: f"fault:{inputs.blocked}" if inputs.blocked else "",
+            Event.END_CHARGING: f"fault:{inputs.end_charging}" if inputs.end_charging else "",
+            Event.PLUGGED_IN: "charging_plug" if inputs.plugged_in else "",
+            Event.REQUEST_CLOSE: "requested"
+            if self._request in CLOSING_TARGETS and inputs.sensed is not None
+            else "",
+            Event.READY: "ready" if inputs.ready else "",
+            Event.CLOSED: "requested" if closed else "",
+            Event.OPENED_WITH_FAULT: fault if opened and inputs.fault else "",
+            Event.OPENED: self.reason if opened else "",
+            Event.CLEARED: "faults_cleared" if inputs.ready and not inputs.fault else "",
+        }
+        return {event: reason for event, reason in true.items() if reason}
+
+    def _leave(self, inputs: Inputs, t_s: float) -> bool:
+        """Follow the first event that moves the state; tell whether OPENING was entered."""
+        for event, reason in self._events(inputs, t_s).items():
+            after = transition(self.state, event, self.requested)
+            if after == self.state:
+                continue
+            self.previous, self.state, self.reason, self._entered_s = self.state, after, reason, t_s
+            if after == State.PRECHARGE:
+                assert inputs.sensed is not None
+                self.contactors.begin_closing(self.requested, inputs.sensed, t_s)
+            elif after == State.OPENING:
+                self.requested = State.STANDBY
+                self.deadline_s = t_s + self._pack.opening_deadline_s
+            return after == State.OPENING
+        return False
+
+    def _step_opening(self, inputs: Inputs, t_s: float, *, asked_before: bool) -> None:
+        if self.deadline_s is None:
+            return
+        if inputs.fault:  # a fault that comes up while it opens by request shortens the wait
+            self.deadline_s = min(self.deadline_s, t_s + self._pack.fault_opening_deadline_s)
+            if not self.reason.startswith("fault:"):
+                self.reason = f"fault:{inputs.fault}"
+        if inputs.at_once:
+            self.deadline_s = t_s
+        elif not asked_before:
+            return
+        current = inputs.sensed.largest_current_a if inputs.sensed is not None else float("nan")
+        if current < self._pack.break_current_a or t_s >= self.deadline_s:
+            self.contactors.open_all(t_s)
+            self.deadline_s = None

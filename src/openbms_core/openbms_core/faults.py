@@ -1,0 +1,251 @@
+"""The fault table: which faults exist, when they trip and what they do.
+
+A new fault is one row in :mod:`openbms_core.fault_rows` (plus, where it needs a new comparison, one
+function in the monitor's checks). Times are in seconds and are integrated over the time that really passed
+between scans.
+
+Sequence of a row: its condition holds → *debounce* (up and down integrator) → tripped: limits follow, a row
+that opens the contactors requests zero current → *delay* → active: its action is taken → gone, or latched
+until it is cleared.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from openbms_core.config_file import ConfigError, read_yaml
+from openbms_core.fault_rows import FAULT_TABLE, Action, FaultRow, Timing
+from openbms_core.pack import FaultTiming, LoadedPack, PackFile
+from openbms_core.topics import TOPIC_BY_NAME
+
+__all__ = [
+    "FAULT_BY_ID",
+    "FAULT_NAMES",
+    "FAULT_TABLE",
+    "SOFTWARE_ALLOWANCE_S",
+    "Action",
+    "FaultRow",
+    "Reaction",
+    "Timing",
+    "check_timing",
+    "driver_lost_after_s",
+    "fault_rows",
+    "limit_value",
+    "not_monitored",
+    "reaction",
+]
+
+SOFTWARE_ALLOWANCE_S = 0.05
+"""From the end of a scan to the command on the bus: two hops between processes (0.5 ms at the 99th
+percentile each), one period of the monitor's timer (20 ms) and the sending, with room for a loaded
+computer."""
+
+FAULT_BY_ID = {row.id: row for row in FAULT_TABLE}
+"""Rows with default timing, by identifier."""
+FAULT_NAMES = tuple(dict.fromkeys(row.name for row in FAULT_TABLE))
+"""Identifiers without level: the keys that ``faults`` in a pack file may have."""
+
+# A missing-data row is seen only when the value has become stale: its maximum age is part of the detection.
+_STALE_QUANTITIES = {
+    "CELL_VOLTAGE_MISSING": (
+        "cell_voltage_v",
+        "reported_cell_voltage_minimum_v",
+        "reported_cell_voltage_maximum_v",
+    ),
+    "TEMPERATURE_MISSING": (
+        "temperature_degc",
+        "reported_temperature_minimum_degc",
+        "reported_temperature_maximum_degc",
+    ),
+    "CURRENT_MISSING": ("string_current_a",),
+    "SAFETY_INPUT_MISSING": ("interlock", "emergency_stop", "smoke", "gas"),
+    "CONTACTOR_FEEDBACK_MISSING": ("contactor_positive", "contactor_negative", "contactor_precharge"),
+    "INSULATION_MISSING": ("insulation_resistance_ohm",),
+}
+
+
+def driver_lost_after_s(pack: PackFile) -> float:
+    """Give the age of the last measurement at which the driver counts as lost [s]."""
+    return max(TOPIC_BY_NAME["measurement"].stale_after_s, 3.0 * pack.measurement.scan_period_s)
+
+
+def limit_value(row: FaultRow, pack: PackFile) -> float:
+    """Give the number that a row compares with, in the row's unit (NaN where there is none)."""
+    if isinstance(row.limit, str):
+        triple = pack.limits.triples()[row.limit]
+        return (triple.operating, triple.recommended, triple.safety)[row.level]
+    if row.quantity == "measurement_age":
+        return driver_lost_after_s(pack)
+    if row.quantity == "monitor_gap":
+        return pack.contactors.command_valid_for_s
+    if row.quantity == "current_on_open_string":
+        return pack.limits.current_deadband_a
+    return row.limit
+
+
+def _measured(quantity: str, pack: PackFile) -> bool:
+    if quantity == "temperature_degc":  # only sensors at cells count: ambient says nothing of a cell
+        cells = {index for index, (_, where, _) in enumerate(pack.topology.sensors) if where == "cell"}
+        return any(
+            index in cells
+            for entry in pack.device.signals
+            if entry.to == quantity
+            for index, *_ in entry.expanded()
+        )
+    return pack.mapped(quantity)
+
+
+def _monitored(row: FaultRow, pack: PackFile) -> bool:
+    return pack.contactors.authority in row.authorities and all(
+        any(_measured(quantity, pack) for quantity in options) for options in row.needs
+    )
+
+
+def not_monitored(pack: PackFile) -> list[str]:
+    """Give the rows that this pack cannot monitor, since it does not measure what they need.
+
+    Returns
+    -------
+    list of str
+        Identifiers, in the order of the table.
+    """
+    return [row.id for row in FAULT_TABLE if not _monitored(row, pack)]
+
+
+def _overridden(row: FaultRow, own: FaultTiming | None) -> FaultRow:
+    if own is None:
+        return row
+    given = {name: value for name, value in own.model_dump().items() if value is not None}
+    return replace(row, timing=replace(row.timing, **given))
+
+
+def fault_rows(pack: PackFile) -> tuple[FaultRow, ...]:
+    """Give the rows that this pack monitors, with the pack's own timing.
+
+    Raises
+    ------
+    ConfigError
+        ``faults`` of the pack file names a row that does not exist.
+    """
+    for name in pack.faults:
+        if name not in FAULT_NAMES:
+            near = difflib.get_close_matches(name, FAULT_NAMES, n=1, cutoff=0.5)
+            cure = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(FAULT_NAMES)}."
+            raise ConfigError(f"faults.{name}: the fault table has no such row (without level). {cure}")
+    return tuple(_overridden(row, pack.faults.get(row.name)) for row in FAULT_TABLE if _monitored(row, pack))
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """Worst-case reaction to a fault, from its onset.
+
+    Attributes
+    ----------
+    stale_s : float
+        Until the lack of data is noticed (rows for missing data only).
+    scans_s : float
+        One scan until it is seen, one more since a debounce ends at a scan.
+    debounce_s, software_s, delay_s, opening_s : float
+        The other shares; ``opening_s`` is the deadline for zero current and the contactor itself.
+    """
+
+    stale_s: float
+    scans_s: float
+    debounce_s: float
+    software_s: float
+    delay_s: float
+    opening_s: float
+
+    @property
+    def zero_request_s(self) -> float:
+        """Onset to the request for zero current, or to the warning where the row does not open [s]."""
+        return self.stale_s + self.scans_s + self.debounce_s + self.software_s
+
+    @property
+    def total_s(self) -> float:
+        """Onset to the completed action [s]."""
+        return self.zero_request_s + self.delay_s + self.opening_s
+
+
+def _stale_s(row: FaultRow, pack: PackFile) -> float:
+    if row.quantity == "measurement_age":
+        return driver_lost_after_s(pack)
+    if row.quantity == "estimator_age":
+        return TOPIC_BY_NAME["power_limits"].stale_after_s
+    if row.quantity == "monitor_gap":
+        return pack.contactors.command_valid_for_s
+    if row.name == "BUS_LOST":
+        return pack.device.silent_after_s
+    quantities = _STALE_QUANTITIES.get(row.name, ())
+    return max(
+        (pack.max_age_s(entry) for entry in pack.device.signals if entry.to in quantities), default=0.0
+    )
+
+
+def reaction(row: FaultRow, pack: PackFile) -> Reaction:
+    """Compute the worst-case reaction of a row (with the timing that the row carries) in a pack."""
+    scan = 0.0 if row.by_clock else pack.measurement.scan_period_s
+    opening = pack.contactors.fault_opening_deadline_s + pack.contactors.opening_time_s if row.opens else 0.0
+    if Action.OPEN_AT_ONCE in row.action:
+        opening = pack.contactors.opening_time_s
+    return Reaction(
+        stale_s=_stale_s(row, pack),
+        scans_s=scan * (2.0 if row.timing.debounce_s > 0.0 else 1.0),
+        debounce_s=row.timing.debounce_s,
+        software_s=SOFTWARE_ALLOWANCE_S,
+        delay_s=row.timing.delay_s,
+        opening_s=opening,
+    )
+
+
+def _timing_problems(rows: Iterable[FaultRow], pack: PackFile) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    for row in rows:
+        parts, allowed = reaction(row, pack), row.timing.fault_tolerant_time_s
+        if parts.total_s <= allowed + 1e-9 or row.name in problems:
+            continue
+        stale = f"staleness {parts.stale_s:g} s + " if parts.stale_s else ""
+        problems[row.name] = (
+            f"{row.id}: the worst reaction is {stale}scans {parts.scans_s:g} s + debounce "
+            f"{parts.debounce_s:g} s + "
+            f"software {parts.software_s:g} s + delay {parts.delay_s:g} s + opening {parts.opening_s:g} s = "
+            f"{parts.total_s:.3g} s, above its fault-tolerant time {allowed:g} s. Shorten "
+            f"measurement.scan_period_s, max_age_s, contactors.fault_opening_deadline_s or the row's "
+            f"debounce; or, if the "
+            f"cells tolerate it, set faults.{row.name}.fault_tolerant_time_s to at least "
+            f"{math.ceil(parts.total_s * 10) / 10:g}"
+        )
+    return problems
+
+
+def check_timing(pack: LoadedPack) -> None:
+    """Refuse a pack whose scan, debounce, delay, software and contactors exceed a fault-tolerant time.
+
+    Parameters
+    ----------
+    pack : LoadedPack
+
+    Raises
+    ------
+    ConfigError
+        One line per fault, with file, line, key, the numbers and what would be right; or ``faults`` names a
+        row that does not exist.
+    """
+    lines = read_yaml(pack.path)[1] if pack.path.is_file() else {}
+
+    def at(*key: str) -> str:
+        line = next((lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines), 1)
+        return f"{pack.path}:{line}"
+
+    try:
+        rows = fault_rows(pack.file)
+    except ConfigError as error:
+        raise ConfigError([f"{at('faults')}: {problem}" for problem in error.problems]) from None
+    problems = _timing_problems(rows, pack.file)
+    if problems:
+        raise ConfigError(
+            [f"{at('faults', name)}: faults.{name}: {text}." for name, text in problems.items()]
+        )
