@@ -2,8 +2,8 @@
 
 Any client of python-can's interface ``socketcand`` can join, such as the twin, the driver, or a person's
 logger. Each frame that one client sends reaches all other clients of its channel, in order and without
-loss; the sender does not hear itself, as on SocketCAN. A client that reads too slowly is dropped (and said so)
-before it holds up the others.
+loss; the sender does not hear itself, as on SocketCAN. A client that reads too slowly is dropped (and
+said so) before it holds up the others.
 
 Protocol: https://github.com/linux-can/socketcand/blob/master/doc/protocol.md, raw mode.
 """

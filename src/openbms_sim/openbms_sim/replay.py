@@ -1,4 +1,4 @@
-"""A recorded test as the source of the pack's behaviour: real voltage, current and temperature, known charge."""
+"""A recorded test as source of the pack's behaviour: real voltage, current, temperature, known charge."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FloatArray = NDArray[np.float64]
 class Replay:
     """Every cell of the pack lives through the recorded test.
 
-    Cell 0 is the recorded cell. The others are copies with a seeded offset (standard deviation
-    ``offset_v``, at most 2.5 of it) and noise (``noise_v`` a tick); nobody knows their true charge, so it
-    is NaN. Voltage and current of a tick are means over it, the record taken as linear between its samples.
+    Cell 0 is the recorded cell. The others are copies with a seeded offset (standard deviation ``offset_v``,
+    at most 2.5 of it) and noise (``noise_v`` a tick, a third of it in a scan); nobody knows their charge, so
+    it is NaN. Voltage and current of a tick are means over it, the record being linear between samples.
 
     The test runs while the positive and the negative contactor are closed and no zero current is requested.
-    Before, during a pause and after its end the current is zero and the voltage is that of the last sample
-    without its ohmic part (current times the resistance that the record itself shows): a real cell would relax
-    further. The record does not hear what the pack asks: power limits and heaters change nothing in it.
+    Before, during a pause and after its end the current is zero and the voltage that of the last sample
+    without its ohmic part (current times the resistance that the record itself shows): a real cell would
+    relax further. The record does not hear what the pack asks: power limits and heaters change nothing in it.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class Replay:
         *,
         seed: int = 1,
         ambient_degc: float | None = None,
-        offset_v: float = 0.002,
-        noise_v: float = 0.0005,
+        offset_v: float = 0.003,
+        noise_v: float = 0.003,
     ) -> None:
         self.cell_count = cells
         self.record = record

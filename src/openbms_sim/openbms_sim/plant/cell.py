@@ -153,9 +153,10 @@ class CellBank:
         return np.asarray(np.exp(activation_j_per_mol / _GAS_J_PER_MOL_K * (1.0 / kelvin - 1.0 / 298.15)))
 
     def stored_energy_j(self) -> float:
-        """Energy in the cells' chemistry and RC elements [J], from SoC -0.05 on; for energy balances."""
-        chemistry = 3600.0 * self.capacity_ah * np.interp(self.soc, self._soc_axis, self._energy_axis)
-        return float(np.sum(chemistry))
+        """Energy in the cells' chemistry [J], counted from SoC -0.05; for energy balances."""
+        index = np.searchsorted(self._soc_axis, self.soc, side="right") - 1
+        rest = (self.soc - self._soc_axis[index]) * (self._ocv_axis[index] + self.ocv_v()) / 2.0
+        return float(np.sum(3600.0 * self.capacity_ah * (self._energy_axis[index] + rest)))
 
     def step(self, current_a: FloatArray, core_degc: FloatArray, dt_s: float) -> None:
         """Let a constant current flow for a time.

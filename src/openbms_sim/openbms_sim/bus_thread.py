@@ -1,0 +1,104 @@
+"""The twin on its bus, in a thread of its own: paced ticks that nothing else in the process delays."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import can
+
+from openbms_sim.device import Frame
+from openbms_sim.faults import Injections
+from openbms_sim.twin import TICK_S, DigitalTwin
+from openbms_sim.vehicle import Permission
+
+__all__ = ["BusThread"]
+
+_LOG = logging.getLogger("openbms.twin")
+_LATEST_S = 0.5
+
+
+class BusThread:
+    """Ticks a twin every 10 ms by the monotonic clock, and sends and receives its frames.
+
+    Parameters
+    ----------
+    twin : DigitalTwin
+        Touched by this thread alone while it runs.
+    bus : can.BusABC
+        Its bus; the thread does not close it.
+    after_tick : callable
+        ``after_tick(twin)``, called in this thread behind each tick, once its frames are sent.
+    """
+
+    def __init__(self, twin: DigitalTwin, bus: can.BusABC, after_tick: Callable[[DigitalTwin], None]) -> None:
+        self._twin = twin
+        self._bus = bus
+        self._after_tick = after_tick
+        self._end = threading.Event()
+        self._lock = threading.Lock()
+        self._permission: Callable[[], Permission] = Permission
+        self._injections: Injections | None = None
+        self._thread = threading.Thread(target=self._run, name="twin", daemon=True)
+        self.error = ""
+        """Why the thread ended by itself; empty while it has not."""
+        self.late_ticks = 0
+        """Ticks that came more than one period late."""
+        self.frames_sent = 0
+
+    def start(self, permission: Callable[[], Permission] = Permission) -> None:
+        """Begin.
+
+        Parameters
+        ----------
+        permission : callable
+            Gives what the load has heard; called once a tick, in this thread.
+        """
+        self._permission = permission
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End and wait for the end; does nothing where it never began."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def inject(self, items: list[Any]) -> None:
+        """Replace what is broken, from the next tick on."""
+        with self._lock:
+            self._injections = Injections(items, time.monotonic())
+
+    def _run(self) -> None:
+        try:
+            due = time.monotonic()
+            while not self._end.wait(max(0.0, due - time.monotonic())):
+                now = time.monotonic()
+                self._one(now)
+                due += TICK_S
+                if now - due > TICK_S:
+                    self.late_ticks += 1
+                if now - due > _LATEST_S:
+                    # The process was held up for long: go on from here, and not with a burst of old ticks.
+                    due = now
+        except Exception as error:
+            self.error = f"{type(error).__name__}: {error}"
+            _LOG.exception("the twin has stopped: %s", self.error)
+
+    def _one(self, now: float) -> None:
+        with self._lock:
+            if self._injections is not None:
+                self._twin.injections, self._injections = self._injections, None
+        for identifier, data in self._twin.tick(self._received(), self._permission(), now):
+            self._bus.send(can.Message(arbitration_id=identifier, data=data, is_extended_id=False))
+            self.frames_sent += 1
+        self._after_tick(self._twin)
+
+    def _received(self) -> list[Frame]:
+        frames: list[Frame] = []
+        while (message := self._bus.recv(0)) is not None:
+            if not (message.is_extended_id or message.is_error_frame or message.is_remote_frame):
+                frames.append((message.arbitration_id, bytes(message.data)))
+        return frames

@@ -1,0 +1,323 @@
+"""The device openbms_cmu: eight cell-monitoring units and a pack controller, as they behave on the CAN bus.
+
+Commands come in by :meth:`Device.receive`; :meth:`Device.control` applies the device's own protection; the
+frames of a tick and of a scan come out of :meth:`Device.current_frame` and :meth:`Device.scan_frames`. What
+the frames hold says ``openbms_cmu.dbc``, what the device does on its own the README beside it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openbms_sim import faults
+from openbms_sim.faults import Injections
+from openbms_sim.frames import Layout, raw_of
+from openbms_sim.interface import Readings
+from openbms_sim.plant.switching import CONTACTORS
+from openbms_sim.sensing import Sensed
+
+__all__ = ["CELLS", "CELLS_EACH", "MODULES", "Device", "Frame", "Switches"]
+
+BoolArray = NDArray[np.bool_]
+Frame = tuple[int, bytes]
+
+MODULES, CELLS_EACH = 8, 12
+CELLS = MODULES * CELLS_EACH
+HEARTBEAT_S = 0.5
+HEATER_S = 1.0
+CHARGER_S = 1.0
+BLEED_S = 3.0
+HARDWARE_OPENING_S = 0.5
+_FEEDBACK = {"open": 0, "closed": 1, "unknown": 3}
+_TRIPS = {
+    "": 0,
+    "heartbeat lost: no valid Bms_Command for 0.5 s": 1,
+    "emergency stop pressed": 2,
+    "interlock broken": 3,
+}
+_HEARTBEAT_LOST, _EMERGENCY_STOP, _INTERLOCK = list(_TRIPS)[1:]
+
+
+@dataclass
+class Switches:
+    """On-off inputs and small readings of the pack controller."""
+
+    interlock_whole: bool = True
+    emergency_stop: bool = False
+    ignition: bool = True
+    plugged: bool = False
+    smoke: bool = False
+    supply_v: float = 13.5
+    insulation_ohm: float = 5e6
+
+
+@dataclass
+class _Heard:
+    """Last valid frame of one command message."""
+
+    values: dict[str, int]
+    counter: int = -1
+    at_s: float = -1e9
+
+    def fresh(self, now_s: float, limit_s: float) -> bool:
+        return now_s - self.at_s <= limit_s
+
+
+class Device:
+    """State of the device's electronics.
+
+    Parameters
+    ----------
+    layouts : mapping of str to Layout
+        Messages of ``openbms_cmu.dbc`` (:func:`openbms_sim.frames.layouts`).
+    seed : int
+        Of lost frames.
+    """
+
+    def __init__(self, layouts: Mapping[str, Layout], seed: int = 1) -> None:
+        self._layouts = layouts
+        self._by_identifier = {layout.identifier: layout for layout in layouts.values()}
+        names = ["Bms_Command", "Bms_Charger", *(f"Bms_Balancing{m}" for m in range(MODULES))]
+        self._heard = {name: _Heard(dict.fromkeys(layouts[name].fields, 0)) for name in names}
+        self._counters = dict.fromkeys(layouts, -1)
+        self._random = random.Random(seed)
+        self._unsafe_since_s: float | None = None
+        self._scan = -1
+        self._sample = -1
+        self.trip = ""
+        """Why the device opened its contactors by itself; empty while it has not."""
+        self.coils: BoolArray = np.zeros((1, 3), bool)
+        self.bleed: BoolArray = np.zeros(CELLS, bool)
+        self.heater, self.pump, self.fan, self.chiller = 0.0, 1.0, 1.0, 0.0
+        self.charger_enable, self.charger_voltage_v, self.charger_current_a = False, 0.0, 0.0
+        self.charge_counter_as = 0.0
+        self.rejected = 0
+        """Command frames that were refused (length, checksum, counter)."""
+
+    # ---- commands ---------------------------------------------------------------------------------
+
+    def receive(self, identifier: int, data: bytes, now_s: float) -> None:
+        """Take in a frame from the bus; frames that are no command are ignored.
+
+        Parameters
+        ----------
+        identifier : int
+            CAN identifier.
+        data : bytes
+            Its data.
+        now_s : float
+            Monotonic time [s].
+        """
+        layout = self._by_identifier.get(identifier)
+        heard = self._heard.get(layout.name) if layout is not None else None
+        if layout is None or heard is None:
+            return
+        values = layout.unpack(data)
+        if values is None or values["Counter"] == heard.counter:
+            self.rejected += 1
+            return
+        heard.values, heard.counter, heard.at_s = values, values["Counter"], now_s
+
+    def control(self, now_s: float, switches: Switches, injections: Injections) -> None:
+        """Work out what coils, bleed resistors, actuators and charger get now.
+
+        Parameters
+        ----------
+        now_s : float
+            Monotonic time [s].
+        switches : Switches
+            Interlock, emergency stop.
+        injections : Injections
+            What is wrong now.
+        """
+        command = self._heard["Bms_Command"]
+        wanted = np.array([[command.values[f"Contactor{name.capitalize()}"] for name in CONTACTORS]], bool)
+        alive = command.fresh(now_s, HEARTBEAT_S)
+        unsafe = switches.emergency_stop or not switches.interlock_whole
+        if not unsafe:
+            self._unsafe_since_s = None
+        elif self._unsafe_since_s is None:
+            self._unsafe_since_s = now_s
+        if self.trip and alive and not wanted.any() and not unsafe:
+            self.trip = ""
+        if self.coils.any() and not self.trip:
+            if not alive:
+                self.trip = _HEARTBEAT_LOST
+            elif self._unsafe_since_s is not None and now_s - self._unsafe_since_s > HARDWARE_OPENING_S:
+                self.trip = _EMERGENCY_STOP if switches.emergency_stop else _INTERLOCK
+        held = self._unsafe_since_s is not None and now_s - self._unsafe_since_s > HARDWARE_OPENING_S
+        self.coils = wanted if alive and not self.trip and not held else np.zeros_like(wanted)
+        if command.fresh(now_s, HEATER_S):
+            fields = self._layouts["Bms_Command"].fields
+            duties = [
+                min(1.0, command.values[f"{name}Duty"] * fields[f"{name}Duty"].scale)
+                for name in ("Heater", "Pump", "Fan", "Chiller")
+            ]
+            self.heater, self.pump, self.fan, self.chiller = duties
+        else:
+            self.heater, self.pump, self.fan, self.chiller = 0.0, 1.0, 1.0, 0.0
+        if injections.acts(faults.HeaterStuckOn):
+            self.heater = 1.0
+        charger = self._heard["Bms_Charger"]
+        self.charger_enable = bool(charger.values["ChargeEnable"]) and charger.fresh(now_s, CHARGER_S)
+        self.charger_voltage_v = 0.01 * charger.values["ChargeVoltage"]
+        self.charger_current_a = 0.01 * charger.values["ChargeCurrent"]
+        for module in range(MODULES):
+            balancing = self._heard[f"Bms_Balancing{module}"]
+            fresh = balancing.fresh(now_s, BLEED_S)
+            bits = [balancing.values[f"Bleed{c:02d}"] if fresh else 0 for c in range(CELLS_EACH)]
+            self.bleed[module * CELLS_EACH : (module + 1) * CELLS_EACH] = bits
+        for item in injections.of(faults.BleedStuckOn):
+            self.bleed[item.cell] = True
+
+    # ---- frames -----------------------------------------------------------------------------------
+
+    def current_frame(self, current_a: float, dt_s: float, injections: Injections) -> list[Frame]:
+        """Give the frame of the current sensor and count its charge.
+
+        Parameters
+        ----------
+        current_a : float
+            Mean current since the last call, as the sensor says [A], positive charging.
+        dt_s : float
+            Simulated time since the last call [s].
+        injections : Injections
+            What is wrong now.
+
+        Returns
+        -------
+        list of (identifier, data)
+            One frame, or none where it gets lost.
+        """
+        self.charge_counter_as += current_a * dt_s
+        self._sample += 1
+        layout = self._layouts["Pack_Current"]
+        values = {"StringCurrent": layout.fields["StringCurrent"].raw(current_a)}
+        values["SampleCount"] = self._sample & 0xFFFF
+        return self._send("Pack_Current", values, injections)
+
+    def scan_frames(
+        self,
+        sensed: Sensed,
+        readings: Readings,
+        closed: BoolArray,
+        switches: Switches,
+        injections: Injections,
+    ) -> list[Frame]:
+        """Give the frames of one scan, ``Pack_Status`` last.
+
+        Parameters
+        ----------
+        sensed : Sensed
+            Cell voltages, temperatures.
+        readings : Readings
+            The rest of what the pack controller measures.
+        closed : ndarray of bool, shape (1, 3)
+            Real contacts.
+        switches : Switches
+            On-off inputs.
+        injections : Injections
+            What is wrong now.
+
+        Returns
+        -------
+        list of (identifier, data)
+            In the order in which they are sent; lost frames are left out.
+        """
+        self._scan += 1
+        frames: list[Frame] = []
+        for module in range(MODULES):
+            frames += self._module_frames(module, sensed, injections)
+        heater, pump, fan, chiller = readings.actuators
+        thermal = {
+            "CoolantInTemperature": sensed.temperatures_degc[MODULES * 5 + 1],
+            "CoolantOutTemperature": sensed.temperatures_degc[MODULES * 5 + 2],
+            "AmbientTemperature": sensed.temperatures_degc[MODULES * 5],
+            "CoolantFlow": readings.coolant_flow_l_per_min,
+        }
+        actuators = {
+            "HeaterFeedback": heater,
+            "PumpFeedback": pump,
+            "FanFeedback": fan,
+            "ChillerFeedback": chiller,
+            "AuxiliaryPower": readings.auxiliary_power_w,
+        }
+        voltages = {"StringVoltage": sensed.string_voltage_v, "LinkVoltage": readings.link_voltage_v}
+        for name, values in (
+            ("Pack_Thermal", thermal),
+            ("Pack_Actuators", actuators),
+            ("Pack_Voltages", voltages),
+            ("Pack_ChargeCounter", {"ChargeCounter": self.charge_counter_as}),
+        ):
+            frames += self._send(name, raw_of(self._layouts[name], values), injections)
+        if self._scan % 10 == 0:
+            frames += self._insulation_frame(switches, injections)
+        return frames + self._status_frame(closed, switches, injections)
+
+    def _module_frames(self, module: int, sensed: Sensed, injections: Injections) -> list[Frame]:
+        first = module * CELLS_EACH
+        name = f"Cmu{module}_CellVoltages"
+        fields = self._layouts[name].fields
+        raws = [
+            fields[f"Cell{c:02d}_Voltage"].raw(v)
+            for c, v in enumerate(sensed.cell_voltages_v[first : first + CELLS_EACH].tolist())
+        ]
+        frames: list[Frame] = []
+        for group in range(4):
+            values = {f"Cell{c:02d}_Voltage": raws[c] for c in range(3 * group, 3 * group + 3)}
+            values["Multiplexer"] = group
+            frames += self._send(name, values, injections)
+        name = f"Cmu{module}_Temperatures"
+        near = {f"Sensor{s}_Temperature": float(sensed.temperatures_degc[4 * module + s]) for s in range(4)}
+        frames += self._send(name, raw_of(self._layouts[name], near), injections)
+        name = f"Cmu{module}_Status"
+        layout = self._layouts[name]
+        values = {f"Bleed{c:02d}": int(self.bleed[first + c]) for c in range(CELLS_EACH)}
+        values["OpenWire"] = int(np.isnan(sensed.cell_voltages_v[first : first + CELLS_EACH]).any())
+        values["DieTemperature"] = layout.fields["DieTemperature"].raw(
+            float(sensed.temperatures_degc[4 * MODULES + module])
+        )
+        values["ModuleVoltage"] = layout.fields["ModuleVoltage"].raw(float(sensed.module_voltages_v[module]))
+        return frames + self._send(name, values, injections)
+
+    def _insulation_frame(self, switches: Switches, injections: Injections) -> list[Frame]:
+        field = self._layouts["Pack_Insulation"].fields["InsulationResistance"]
+        if injections.acts(faults.InsulationUnknown):
+            values = {"MeasurementState": 1, "InsulationResistance": field.not_available}
+        else:
+            values = {"InsulationResistance": field.raw(switches.insulation_ohm / 1000.0)}
+        return self._send("Pack_Insulation", values, injections)
+
+    def _status_frame(self, closed: BoolArray, switches: Switches, injections: Injections) -> list[Frame]:
+        layout = self._layouts["Pack_Status"]
+        values = {
+            "TripReason": _TRIPS[self.trip],
+            "Interlock": int(switches.interlock_whole),
+            "EmergencyStop": int(switches.emergency_stop),
+            "Ignition": int(switches.ignition),
+            "ChargingPlug": int(switches.plugged),
+            "Smoke": int(switches.smoke),
+            "ScanCounter": self._scan & 0xFFFF,
+            "SupplyVoltage": layout.fields["SupplyVoltage"].raw(switches.supply_v),
+        }
+        for i, name in enumerate(CONTACTORS):
+            values[f"Contactor{name.capitalize()}"] = int(closed[0, i])
+        for item in injections.of(faults.ContactorFeedback):
+            values[f"Contactor{item.contactor.capitalize()}"] = _FEEDBACK[item.value]
+        return self._send("Pack_Status", values, injections)
+
+    def _send(self, name: str, values: dict[str, int], injections: Injections) -> list[Frame]:
+        layout = self._layouts[name]
+        if self._counters[name] < 0 or injections.message(faults.FrozenCounter, name) is None:
+            self._counters[name] = (self._counters[name] + 1) & 0xF
+        spoil = injections.message(faults.WrongChecksum, name) is not None
+        frame = (layout.identifier, layout.pack(values, self._counters[name], spoil_checksum=spoil))
+        lost = injections.message(faults.DropMessage, name)
+        if injections.acts(faults.SilentBus) or (lost and self._random.random() < lost.probability):
+            return []
+        return [frame]

@@ -1,0 +1,213 @@
+"""The node ``twin``: a simulated pack on a CAN bus, and the vehicle around it."""
+
+from __future__ import annotations
+
+import array
+import time
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from rcl_interfaces.msg import SetParametersResult
+from rosgraph_msgs.msg import Clock
+
+from openbms_core.config_file import ConfigError
+from openbms_core.ros.convert import time_to_msg
+from openbms_core.ros.node_base import BmsNode, Freshness, run_nodes
+from openbms_core.types import State
+from openbms_msgs.msg import TwinTruth
+from openbms_msgs.srv import RequestState
+from openbms_sim.bus_thread import BusThread
+from openbms_sim.faults import InjectionError, parse_injections
+from openbms_sim.twin import DigitalTwin
+from openbms_sim.twin_setup import REQUESTS, TwinSettings, build_twin, open_bus
+from openbms_sim.vehicle import Permission
+
+
+def _array(code: str, kind: Any, values: Any) -> array.array:
+    return array.array(code, np.ascontiguousarray(values, kind).tobytes())
+
+
+class TwinNode(BmsNode):
+    """Runs the twin in a thread of its own; ROS only steers and watches it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._hub = self._bus = self._thread = None
+        super().__init__("twin", **kwargs)
+
+    def declare(self) -> None:
+        """Declare the parameters."""
+        self.parameter("can_interface", "socketcand", "python-can interface: socketcand, socketcan, virtual")
+        self.parameter("can_channel", "can0", "Name of the bus")
+        self.parameter("can_host", "127.0.0.1", "Address of the hub (socketcand)")
+        self.parameter("can_port", 29536, "Port of the hub (socketcand); 0: any free one, with start_hub")
+        self.parameter("start_hub", True, "Run the hub in this process (socketcand)")
+        self.parameter("source", "replay", "Where behaviour comes from: plant (own physics) or replay")
+        self.parameter("replay_file", "", "Recorded test (Parquet, CSV); empty: the shipped drive cycle")
+        self.parameter("replay_soc0", -1.0, "SoC at the start of the test; negative: as the file says")
+        self.parameter("replay_capacity_ah", -1.0, "Capacity of its cell [Ah]; negative: as the file says")
+        self.parameter("time_scale", 1.0, "Simulated seconds in a second; other than 1: publishes /clock")
+        self.parameter("seed", 1, "Of the spread between cells and of noise")
+        self.parameter("initial_soc", 0.8, "State of charge at the start, 0 to 1 (plant)")
+        self.parameter("ambient_degc", 25.0, "Temperature of the surroundings [degC] (plant)")
+        self.parameter("load_factor", 1.0, "The recorded current times this is the load (plant); 0: no load")
+        self.parameter("request_on_start", "none", "The key: none, drive, charge or connected, once")
+        self.parameter("stop_deadline_s", 6.0, "At the end, wait this long for contactors and other clients")
+        self.parameter("injections", "", "What is broken: YAML or JSON list (see the README)", dynamic=True)
+
+    def configure(self) -> None:
+        """Build twin, bus and hub."""
+        self.stop_deadline_s = self.value("stop_deadline_s")
+        settings = TwinSettings(**{item.name: self.value(item.name) for item in fields(TwinSettings)})
+        self._wanted = REQUESTS.get(settings.request_on_start)
+        self._twin, self._names = build_twin(self.pack, settings)
+        self._items = self._parse(self.value("injections"), ConfigError)
+        self._hub, self._bus = open_bus(
+            self.value("can_interface"),
+            self.value("can_channel"),
+            self.value("can_host"),
+            self.value("can_port"),
+            start_hub=self.value("start_hub"),
+        )
+        if self._hub is not None:
+            self.get_logger().info(f"CAN hub (socketcand) on {self._hub.host}:{self._hub.port}")
+        valid_for_s = self.pack.file.contactors.command_valid_for_s
+        self._state, self._limits = Freshness(valid_for_s), Freshness(valid_for_s)
+        self._heard_state, self._heard_zero, self._heard_limits = State.INIT, True, (0.0, 0.0)
+        self._truth = self.publisher_for("twin_truth")
+        self._clock = self.create_publisher(Clock, "/clock", 10) if settings.time_scale != 1.0 else None
+        self._start_s = time.time()
+        self.listen("state", self._on_state)
+        self.listen("limits", self._on_limits)
+        self._request = self.create_client(RequestState, "request_state")
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self.every(1.0, self._diagnose)
+
+    def activate(self) -> None:
+        """Begin to live."""
+        self._thread = BusThread(self._twin, self._bus, self._after_tick)
+        self._thread.inject(self._items)
+        self._thread.start(self._permission_now)
+        self.diagnostic(0, "running")
+
+    def deactivate(self) -> None:
+        """Stop the device: nothing is sent any more."""
+        if self._thread is not None:
+            self._thread.stop()
+
+    def release(self) -> None:
+        """Close bus and hub."""
+        self.deactivate()
+        if self._bus is not None:
+            self._bus.shutdown()
+        if self._hub is not None:
+            self._hub.stop()
+        self._bus = self._hub = None
+
+    def ready_to_stop(self) -> bool:
+        """The hardware lives on until its contactors are open and the others have left its hub."""
+        if self._thread is None or self._thread.error:
+            return True
+        others = 0 if self._hub is None else self._hub.clients(self.value("can_channel")) - 1
+        return self._twin.open and others <= 0
+
+    # ---- what the vehicle hears ---------------------------------------------------------------------
+
+    def _on_state(self, message: Any) -> None:
+        now = self.monotonic_s()
+        valid = message.valid_for
+        self._state.renew(now, valid.sec + valid.nanosec * 1e-9)
+        self._heard_state = State(message.state)
+        self._heard_zero = bool(message.zero_current_requested)
+        if (
+            self._wanted is not None
+            and self._heard_state is State.STANDBY
+            and self._request.service_is_ready()
+        ):
+            wanted, self._wanted = self._wanted, None
+            request = RequestState.Request(state=int(wanted), requester="twin: key")
+            self._request.call_async(request).add_done_callback(self._on_answer)
+
+    def _on_answer(self, future: Any) -> None:
+        answer = future.result()
+        said = "accepted" if answer.accepted else "refused"
+        self.get_logger().info(f"the request of the key was {said}: {answer.reason}")
+
+    def _on_limits(self, message: Any) -> None:
+        valid = message.valid_for
+        self._limits.renew(self.monotonic_s(), valid.sec + valid.nanosec * 1e-9)
+        self._heard_limits = (message.charge_current, message.discharge_current)
+
+    def _permission_now(self) -> Permission:
+        now = self.monotonic_s()
+        if not (self._state.fresh(now) and self._limits.fresh(now)):
+            return Permission()
+        charge, discharge = self._heard_limits
+        return Permission(self._heard_state, self._heard_zero, max(charge, 0.0), max(discharge, 0.0))
+
+    # ---- what others see ----------------------------------------------------------------------------
+
+    def _after_tick(self, twin: DigitalTwin) -> None:
+        now_s = self._start_s + twin.elapsed_s if self._clock is not None else self.now_s()
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=time_to_msg(now_s)))
+        if not twin.scan_ended:
+            return
+        truth = twin.source.truth()
+        self._truth.publish(
+            TwinTruth(
+                header=self.header(now_s),
+                source=twin.source.name,
+                test_time=truth.test_time_s,
+                test_duration=truth.test_duration_s,
+                finished=truth.finished,
+                cell_soc=_array("f", np.float32, truth.cell_soc),
+                cell_capacity=_array("f", np.float32, truth.cell_capacity_ah),
+                cell_core_temperature=_array("f", np.float32, truth.cell_core_degc),
+                string_current=_array("f", np.float32, twin.readings.string_currents_a),
+                contactors=_array("B", np.uint8, twin.contactors.closed.ravel()),
+                device_trip=twin.device.trip,
+            )
+        )
+
+    def _diagnose(self) -> None:
+        if self._thread.error:
+            self.diagnostic(2, f"the twin has stopped: {self._thread.error}")
+            return
+        others = 0 if self._hub is None else self._hub.clients(self.value("can_channel")) - 1
+        text = f"device tripped: {self._twin.device.trip}" if self._twin.device.trip else "running"
+        self.diagnostic(
+            1 if self._twin.device.trip else 0,
+            text,
+            simulated_s=round(self._twin.elapsed_s, 1),
+            frames_sent=self._thread.frames_sent,
+            late_ticks=self._thread.late_ticks,
+            command_frames_refused=self._twin.device.rejected,
+            other_clients=others,
+        )
+
+    # ---- injections ---------------------------------------------------------------------------------
+
+    def _parse(self, text: str, error_type: type[Exception]) -> list[Any]:
+        try:
+            return parse_injections(
+                text, cells=self._names.cells, sensors=self._names.sensors, messages=self._names.messages
+            )
+        except InjectionError as error:
+            raise error_type(f"twin: {error}") from error
+
+    def _on_parameters(self, parameters: list[Any]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name == "injections":
+                try:
+                    self._items = self._parse(str(parameter.value), InjectionError)
+                    if self._thread is not None:
+                        self._thread.inject(self._items)
+                except InjectionError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+
+def main() -> None:
+    """Run the node."""
+    run_nodes([TwinNode])
