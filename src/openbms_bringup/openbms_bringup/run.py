@@ -1,0 +1,208 @@
+"""``openbms run``: everything of a run but ROS: options, folders, what the supervisor gets, and the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openbms_bringup.claim import DomainClaim, claim_domain, claim_port
+from openbms_bringup.plan import Choices, Plan, make_plan, simulated_fault_record
+from openbms_bringup.supervisor import ProcessSpec, Supervisor, python_command
+from openbms_core.config_file import ConfigError
+
+__all__ = ["PreparedRun", "RunOptions", "folder_mb", "prepare", "write_summary"]
+
+_RUNS_KEPT = 20
+_FOXGLOVE_HOST, _FOXGLOVE_PORT = "127.0.0.1", 8765
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What ``openbms run`` was told.
+
+    Attributes
+    ----------
+    duration_s : float or None
+        End after this time since the start of the processes [s].
+    speed : float
+        Simulated seconds in one real second.
+    replay : Path or None
+        Recorded test for the twin, in place of the shipped one.
+    data_folder : Path or None
+        Holds ``bags``; None: ``$OPENBMS_DATA`` or ``$XDG_DATA_HOME/openbms``.
+    """
+
+    system: str = "demo"
+    pack: str | None = None
+    can_interface: str | None = None
+    can_channel: str | None = None
+    namespace: str = "bms"
+    duration_s: float | None = None
+    summary: Path | None = None
+    speed: float = 1.0
+    replay: Path | None = None
+    data_folder: Path | None = None
+    params: Path | None = None
+    log_level: str = "info"
+
+
+@dataclass
+class PreparedRun:
+    """A plan with everything claimed and written that its processes need."""
+
+    options: RunOptions
+    plan: Plan
+    claim: DomainClaim
+    folder: Path
+    data_folder: Path
+    specs: list[ProcessSpec]
+    notes: list[str]
+
+    @property
+    def log_folder(self) -> Path:
+        """Where the logs are."""
+        return self.folder / "log"
+
+
+def _home(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or fallback).expanduser() / "openbms"
+
+
+def _data_folder(options: RunOptions, environment: Mapping[str, str]) -> Path:
+    if options.data_folder is not None:
+        return options.data_folder.expanduser().resolve()
+    if environment.get("OPENBMS_DATA"):
+        return Path(environment["OPENBMS_DATA"]).expanduser().resolve()
+    return _home("XDG_DATA_HOME", "~/.local/share")
+
+
+def _run_folder(environment: Mapping[str, str]) -> Path:
+    """Make the folder of this run; old ones beyond a number are removed."""
+    runs = _home("XDG_STATE_HOME", "~/.local/state") / "runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    old = sorted((path for path in runs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in old[:-_RUNS_KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
+    folder = runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    folder.mkdir()
+    return folder
+
+
+def _check(options: RunOptions) -> None:
+    if options.speed <= 0:
+        raise ConfigError(f"--speed is {options.speed:g}; give a number above 0, such as 10.")
+    if options.duration_s is not None and options.duration_s <= 0:
+        raise ConfigError(f"--duration is {options.duration_s:g}; give seconds above 0.")
+    for name, path in (("--replay", options.replay), ("--params", options.params)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{name} {path}: no such file.")
+    if options.summary is not None:
+        folder = options.summary.absolute().parent
+        if options.summary.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise ConfigError(
+                f"--summary {options.summary}: cannot be written there. Name a file in a folder that exists."
+            )
+
+
+def prepare(options: RunOptions) -> PreparedRun:
+    """Check the options, load the files, claim domain and ports, write the parameter files.
+
+    Raises
+    ------
+    ConfigError
+        Anything that the user has to put right.
+    """
+    _check(options)
+    data_folder = _data_folder(options, os.environ)
+    notes: list[str] = []
+    plan = make_plan(_choices(options, {}))
+    nodes = plan.system.nodes
+    folder = _run_folder(os.environ)
+    extra = simulated_fault_record(plan.system, folder)
+    if "recorder" in nodes and "directory" not in nodes["recorder"].parameters:
+        extra["recorder"] = {"directory": str(data_folder / "bags")}
+    if "foxglove_server" in nodes:
+        given = nodes["foxglove_server"].parameters
+        wanted = int(str(given.get("port", _FOXGLOVE_PORT)))
+        port = claim_port(str(given.get("host", _FOXGLOVE_HOST)), wanted)
+        extra["foxglove_server"] = {"port": port}
+        if port != wanted:
+            notes.append(
+                f"Port {wanted} is taken (another run, or Foxglove itself): the live view is on port {port}."
+            )
+    if options.speed != 1.0 or options.replay is not None:
+        if "twin" not in nodes:
+            raise ConfigError(
+                f"{plan.system_path}: --speed and --replay need the digital twin, and this system has none."
+            )
+        extra["twin"] = {"time_scale": float(options.speed)}
+        if options.replay is not None:
+            extra["twin"]["replay_file"] = str(options.replay.resolve())
+    plan = make_plan(_choices(options, extra))
+    claim = claim_domain(options.namespace, os.environ.get("ROS_DOMAIN_ID"))
+    if claim.moved_from is not None:
+        notes.append(
+            f"ROS domain {claim.moved_from} is in use by another openbms run: this one takes domain "
+            f"{claim.domain} (in other shells: export ROS_DOMAIN_ID={claim.domain})."
+        )
+    files = plan.write_parameters(folder / "parameters")
+    environment = {"ROS_DOMAIN_ID": str(claim.domain), "ROS_LOG_DIR": str(folder / "log" / "ros")}
+    specs = [
+        ProcessSpec(
+            name=name,
+            command=python_command(
+                "openbms_bringup.ros.node_group",
+                [*plan.arguments(name), "--ros-args", *_ros_arguments(options, files[name])],
+            ),
+            environment={**environment, **process.environment},
+            critical=process.critical,
+            restart=process.restart,
+        )
+        for name, process in plan.system.processes.items()
+    ]
+    return PreparedRun(options, plan, claim, folder, data_folder, specs, notes)
+
+
+def _choices(options: RunOptions, extra: Mapping[str, Mapping[str, Any]]) -> Choices:
+    return Choices(
+        system=options.system,
+        pack=options.pack,
+        can_interface=options.can_interface,
+        can_channel=options.can_channel,
+        use_sim_time=options.speed != 1.0,
+        node_parameters=extra,
+    )
+
+
+def _ros_arguments(options: RunOptions, parameters: Path) -> list[str]:
+    arguments = ["-r", f"__ns:=/{options.namespace.strip('/')}", "--params-file", str(parameters)]
+    if options.params is not None:
+        arguments += ["--params-file", str(options.params.resolve())]
+    return [*arguments, "--log-level", options.log_level]
+
+
+def supervisor_of(run: PreparedRun, say: Any) -> Supervisor:
+    """Make the supervisor of a prepared run."""
+    return Supervisor(run.specs, run.log_folder, run.plan.stop_deadline_s, say)
+
+
+def folder_mb(bags: Sequence[str]) -> float | None:
+    """Give the size of bags together [MB = 10^6 bytes]; None where there is none."""
+    wholes = [Path(bag) for bag in bags if Path(bag).exists()]
+    if not wholes:
+        return None
+    files = [item for whole in wholes for item in ([whole] if whole.is_file() else whole.rglob("*"))]
+    return round(sum(item.stat().st_size for item in files if item.is_file()) / 1e6, 3)
+
+
+def write_summary(path: Path, content: dict[str, Any]) -> None:
+    """Write the summary whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
