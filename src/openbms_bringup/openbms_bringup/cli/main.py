@@ -1,4 +1,4 @@
-"""The command `openbms`: what needs ROS or more than a moment is imported only by the command that uses it."""
+"""The command `openbms`. What needs ROS or much time is imported only by the command that uses it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="openbms",
-    help="OpenBMS: battery management as ROS 2 nodes. `openbms run` shows a living pack without any
-    hardware.", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    help="Battery management as ROS 2 nodes. `openbms run` shows a living pack without any hardware.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
 EXIT_CONFIGURATION = 2
