@@ -100,6 +100,8 @@ def make_venv(flavour: Flavour) -> None:
             else:
                 entry.unlink()
     STATE.mkdir(parents=True, exist_ok=True)
+    # A plain `colcon build` would else take the packages in the venv for a part of the workspace.
+    (VENV / "COLCON_IGNORE").touch()
     command = [flavour.python, "-m", "venv"]
     if flavour.name == "ros-install":
         command.append("--system-site-packages")
