@@ -221,7 +221,7 @@ class Ignition(Injection):
     """The key is on or off."""
 
     fault: Literal["ignition"]
-    on: bool
+    switched_on: bool
 
 
 class SupplyVoltage(Injection):

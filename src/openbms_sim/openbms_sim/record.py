@@ -89,8 +89,8 @@ class Record:
     def ohmic_resistance_ohm(self) -> float:
         """Resistance that the record itself shows: median of voltage step by current step over 0.5 s [Ω].
 
-        Not from sample to sample: a cycler reads voltage and current a part of a sample apart. 0.02 Ω where the
-        record has fewer than ten steps of 1 A.
+        Not from sample to sample: a cycler reads voltage and current a part of a sample apart. 0.02 Ω where
+        the record has fewer than ten steps of 1 A.
         """
         apart = max(1, round(0.5 / float(np.median(np.diff(self.time_s)))))
         step_a = self.current_a[apart:] - self.current_a[:-apart]

@@ -228,7 +228,7 @@ class DigitalTwin:
             elif isinstance(item, faults.ChargingPlug):
                 now.plugged = item.plugged
             elif isinstance(item, faults.Ignition):
-                now.ignition = item.on
+                now.ignition = item.switched_on
             else:
                 now.supply_v = item.value_v
         return now

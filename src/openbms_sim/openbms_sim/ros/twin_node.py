@@ -75,7 +75,9 @@ class TwinNode(BmsNode):
         self._state, self._limits = Freshness(valid_for_s), Freshness(valid_for_s)
         self._heard_state, self._heard_zero, self._heard_limits = State.INIT, True, (0.0, 0.0)
         self._truth = self.publisher_for("twin_truth")
-        self._clock = self.create_publisher(Clock, "/clock", 10) if settings.time_scale != 1.0 else None
+        self._clock_publisher = (
+            self.create_publisher(Clock, "/clock", 10) if settings.time_scale != 1.0 else None
+        )
         self._start_s = time.time()
         self.listen("state", self._on_state)
         self.listen("limits", self._on_limits)
@@ -148,9 +150,9 @@ class TwinNode(BmsNode):
     # ---- what others see ----------------------------------------------------------------------------
 
     def _after_tick(self, twin: DigitalTwin) -> None:
-        now_s = self._start_s + twin.elapsed_s if self._clock is not None else self.now_s()
-        if self._clock is not None:
-            self._clock.publish(Clock(clock=time_to_msg(now_s)))
+        now_s = self._start_s + twin.elapsed_s if self._clock_publisher is not None else self.now_s()
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(Clock(clock=time_to_msg(now_s)))
         if not twin.scan_ended:
             return
         truth = twin.source.truth()
