@@ -1,0 +1,286 @@
+"""Cell file: what is known of one type of cell, with where it is known from.
+
+One YAML file per cell (``config/cells/<cell>.yaml``). Every key carries its unit; tables are lists of rows, one row per
+temperature breakpoint, one column per state-of-charge breakpoint. :func:`load_cell` reads and checks the file,
+:class:`openbms_core.models.ecm.CellModel` computes with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from openbms_core.config_file import NonNegative, Number, Positive, StrictModel, Unit, load_config
+
+__all__ = [
+    "CellFile",
+    "EntropicTable",
+    "FitResidual",
+    "ImpedanceTables",
+    "ModelErrorTables",
+    "OcvTables",
+    "Provenance",
+    "ThermalProperties",
+    "load_cell",
+]
+
+Row = Annotated[list[Number], Field(min_length=2)]
+Table = Annotated[list[Row], Field(min_length=1)]
+SocAxis = Annotated[list[Unit], Field(min_length=2)]
+TemperatureAxis = Annotated[list[Annotated[Number, Field(ge=-60, le=120)]], Field(min_length=1)]
+
+
+def _rising(name: str, values: list[float]) -> None:
+    for index in range(1, len(values)):
+        if not values[index] > values[index - 1]:
+            raise ValueError(
+                f"{name} must rise strictly, but value {index} is {values[index]} after {values[index - 1]}: "
+                "sort the breakpoints and remove repeated ones"
+            )
+
+
+def _shaped(name: str, table: list[list[float]], rows: int, columns: int) -> None:
+    if len(table) != rows:
+        raise ValueError(
+            f"{name} has {len(table)} rows, but there are {rows} temperature breakpoints: give one row for each"
+        )
+    for index, row in enumerate(table):
+        if len(row) != columns:
+            raise ValueError(
+                f"{name} row {index} has {len(row)} values, but there are {columns} SoC breakpoints: "
+                "give one value for each"
+            )
+
+
+def _above(name: str, table: list[list[float]], least: float, *, equal: bool = False) -> None:
+    for i, row in enumerate(table):
+        for j, value in enumerate(row):
+            if value < least or (value == least and not equal):
+                raise ValueError(
+                    f"{name} row {i} value {j} is {value}: it must be {'at least' if equal else 'above'} {least}"
+                )
+
+
+class OcvTables(StrictModel):
+    """Open-circuit voltage over SoC and temperature, for both directions of the current."""
+
+    soc_breakpoints: SocAxis
+    """State of charge of the columns, 0 to 1 inclusive, rising."""
+    temperature_breakpoints_degc: TemperatureAxis
+    """Cell temperature of the rows [°C], rising."""
+    discharge_v: Table
+    """OCV [V] reached by discharging."""
+    charge_v: Table | None = None
+    """OCV [V] reached by charging; absent: as discharging (no hysteresis)."""
+    hysteresis_soc: Annotated[Number, Field(gt=0, le=0.5)] = 0.05
+    """Charge, as a part of the capacity, that carries the cell half-way between the two branches."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _rising("soc_breakpoints", self.soc_breakpoints)
+        _rising("temperature_breakpoints_degc", self.temperature_breakpoints_degc)
+        if self.soc_breakpoints[0] != 0.0 or self.soc_breakpoints[-1] != 1.0:
+            raise ValueError("soc_breakpoints must run from 0 to 1: add rows for both ends")
+        shape = (len(self.temperature_breakpoints_degc), len(self.soc_breakpoints))
+        for name, table in (("discharge_v", self.discharge_v), ("charge_v", self.charge_v)):
+            if table is None:
+                continue
+            _shaped(name, table, *shape)
+            _above(name, table, 0.0)
+            for index, row in enumerate(table):
+                _rising(f"{name} row {index} (open-circuit voltage over SoC)", row)
+        if self.charge_v is not None:
+            for i, (up, down) in enumerate(zip(self.charge_v, self.discharge_v, strict=True)):
+                for j, (u, d) in enumerate(zip(up, down, strict=True)):
+                    if u < d:
+                        raise ValueError(
+                            f"charge_v row {i} value {j} is {u}, below discharge_v ({d}): "
+                            "the charge branch cannot lie below the discharge branch; are they swapped?"
+                        )
+        return self
+
+
+class ImpedanceTables(StrictModel):
+    """Overpotential over SoC and temperature: instantaneous part and two RC pairs."""
+
+    soc_breakpoints: SocAxis
+    temperature_breakpoints_degc: TemperatureAxis
+    r0_ohm: Table
+    """Instantaneous resistance at small current [Ω] (all that has settled within about 0.5 s)."""
+    kinetic_resistance_ohm: Table | None = None
+    """Part of ``r0_ohm`` [Ω] that saturates with current as asinh (charge transfer); absent: nothing does."""
+    kinetic_current_a: list[Positive] | None = None
+    """Current [A] at which it saturates, one value per temperature breakpoint."""
+    r1_ohm: Table
+    """Resistance of the fast RC pair [Ω]."""
+    tau1_s: Table
+    """Time constant of the fast RC pair [s]."""
+    r2_ohm: Table
+    """Resistance of the slow RC pair [Ω]."""
+    tau2_s: Table
+    """Time constant of the slow RC pair [s]."""
+    activation_energy_cold_j_per_mol: Annotated[Number, Field(ge=0, le=150_000)] = 30_000.0
+    """Arrhenius activation energy of the resistances below the coldest row [J/mol]."""
+    activation_energy_hot_j_per_mol: Annotated[Number, Field(ge=0, le=150_000)] = 20_000.0
+    """The same above the hottest row [J/mol]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _rising("soc_breakpoints", self.soc_breakpoints)
+        _rising("temperature_breakpoints_degc", self.temperature_breakpoints_degc)
+        shape = (len(self.temperature_breakpoints_degc), len(self.soc_breakpoints))
+        for name in ("r0_ohm", "r1_ohm", "tau1_s", "r2_ohm", "tau2_s"):
+            table: list[list[float]] = getattr(self, name)
+            _shaped(name, table, *shape)
+            _above(name, table, 0.0)
+        if (self.kinetic_resistance_ohm is None) != (self.kinetic_current_a is None):
+            raise ValueError("kinetic_resistance_ohm and kinetic_current_a belong together: give both or neither")
+        if self.kinetic_resistance_ohm is not None and self.kinetic_current_a is not None:
+            _shaped("kinetic_resistance_ohm", self.kinetic_resistance_ohm, *shape)
+            _above("kinetic_resistance_ohm", self.kinetic_resistance_ohm, 0.0, equal=True)
+            if len(self.kinetic_current_a) != shape[0]:
+                raise ValueError(
+                    f"kinetic_current_a has {len(self.kinetic_current_a)} values, but there are {shape[0]} "
+                    "temperature breakpoints: give one value for each"
+                )
+            for i, (part, total) in enumerate(zip(self.kinetic_resistance_ohm, self.r0_ohm, strict=True)):
+                for j, (p, t) in enumerate(zip(part, total, strict=True)):
+                    if p > t:
+                        raise ValueError(f"kinetic_resistance_ohm row {i} value {j} is {p}, above r0_ohm ({t})")
+        return self
+
+
+class ModelErrorTables(StrictModel):
+    """How far the model is from the cell: standard deviations from the residuals of the fit.
+
+    The slow error keeps its value over ``correlation_soc`` of charge and over ``correlation_time_s``; an estimator must
+    not average it away as if it were noise.
+    """
+
+    soc_breakpoints: SocAxis
+    temperature_breakpoints_degc: TemperatureAxis
+    slow_std_v: Table
+    """Standard deviation of the slow voltage error [V] (OCV, diffusion)."""
+    correlation_soc: Annotated[Number, Field(gt=0, le=1)] = 0.1
+    correlation_time_s: Positive = 3600.0
+    fast_overpotential_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.05
+    """Standard deviation of the fast voltage error as a part of the instantaneous overpotential."""
+    resistance_relative_std: list[Annotated[Number, Field(gt=0, le=1)]]
+    """Standard deviation of the error of all resistances together, one value per temperature breakpoint."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _rising("soc_breakpoints", self.soc_breakpoints)
+        _rising("temperature_breakpoints_degc", self.temperature_breakpoints_degc)
+        rows = len(self.temperature_breakpoints_degc)
+        _shaped("slow_std_v", self.slow_std_v, rows, len(self.soc_breakpoints))
+        _above("slow_std_v", self.slow_std_v, 0.0)
+        if len(self.resistance_relative_std) != rows:
+            raise ValueError(
+                f"resistance_relative_std has {len(self.resistance_relative_std)} values, but there are {rows} "
+                "temperature breakpoints: give one value for each"
+            )
+        return self
+
+
+class EntropicTable(StrictModel):
+    """Change of the open-circuit voltage with temperature, for the reversible heat."""
+
+    soc_breakpoints: SocAxis
+    docv_dt_v_per_k: Row
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _rising("soc_breakpoints", self.soc_breakpoints)
+        _shaped("docv_dt_v_per_k", [self.docv_dt_v_per_k], 1, len(self.soc_breakpoints))
+        return self
+
+
+class ThermalProperties(StrictModel):
+    """Heat storage of one cell."""
+
+    mass_kg: Positive
+    heat_capacity_j_per_kg_k: Positive
+
+
+class FitResidual(StrictModel):
+    """Voltage residual of the fit in one record."""
+
+    record: str
+    temperature_degc: Number
+    rms_v: NonNegative
+    rms_above_20_percent_soc_v: NonNegative
+
+
+class Provenance(StrictModel):
+    """Where the numbers come from."""
+
+    source: str
+    citation: str
+    licence: str
+    method: str
+    records: list[str] = []
+    """Names of the records that were fitted."""
+    residuals: list[FitResidual] = []
+
+
+class CellFile(StrictModel):
+    """One type of cell (``config/cells/<cell>.yaml``)."""
+
+    schema_version: Literal[1]
+    name: Annotated[str, Field(min_length=1)]
+    chemistry: Literal["nmc", "nca", "lfp", "lco", "lmo", "lto"]
+    capacity_ah: Positive
+    """Charge between SoC 0 and 1 at 25 °C [Ah] of the cell as fitted (a *cell* is one parallel group's element)."""
+    rated_capacity_ah: Positive
+    """Capacity on the data sheet [Ah]; SoH = present capacity / this."""
+    nominal_voltage_v: Positive
+    voltage_min_v: Positive
+    """Discharge cut-off of the data sheet [V]."""
+    voltage_max_v: Positive
+    """Charge limit of the data sheet [V]."""
+    coulombic_efficiency: Annotated[Number, Field(gt=0.9, le=1)] = 1.0
+    ocv: OcvTables
+    impedance: ImpedanceTables
+    model_error: ModelErrorTables
+    entropic: EntropicTable | None = None
+    thermal: ThermalProperties | None = None
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.voltage_min_v < self.nominal_voltage_v < self.voltage_max_v:
+            raise ValueError(
+                f"voltages must be in the order voltage_min_v < nominal_voltage_v < voltage_max_v, but are "
+                f"{self.voltage_min_v}, {self.nominal_voltage_v}, {self.voltage_max_v}"
+            )
+        ratio = self.capacity_ah / self.rated_capacity_ah
+        if not 0.5 <= ratio <= 1.5:
+            raise ValueError(
+                f"capacity_ah is {self.capacity_ah} and rated_capacity_ah {self.rated_capacity_ah}: "
+                "a cell as fitted must have 50 to 150 % of its rating; are both in Ah?"
+            )
+        return self
+
+
+def load_cell(path: str | Path) -> CellFile:
+    """Load a cell file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The YAML file.
+
+    Returns
+    -------
+    CellFile
+
+    Raises
+    ------
+    openbms_core.config_file.ConfigError
+        With one line per problem: file, line, key, value and cure.
+    """
+    return load_config(path, CellFile)

@@ -1,0 +1,1 @@
+"""Identification: a cell file from test records."""

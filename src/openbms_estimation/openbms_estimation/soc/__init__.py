@@ -1,0 +1,1 @@
+"""State of charge: Kalman filter, coulomb counter, pack figures."""

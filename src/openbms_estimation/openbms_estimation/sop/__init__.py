@@ -1,0 +1,1 @@
+"""State of power: advisory current and power limits."""
