@@ -27,6 +27,8 @@ class PackStatus:
     temperature_max_degc: float = _NAN
     bus_message: str = ""
     state: str | None = None
+    states: list[str] = field(default_factory=list)
+    """Every state in the order in which it was entered."""
     reason: str = ""
     contactors_closed: bool | None = None
     faults: list[str] = field(default_factory=list)
@@ -180,6 +182,7 @@ def summary(
         "soc_mae": status.soc_mae,
         "soc_error_max": status.soc_error_max,
         "soc_scans_scored": status.soc_scans_scored,
+        "states": status.states,
         "soc": _known(status.soc),
         "soc_std": _known(status.soc_std),
         "bags": status.bags,

@@ -197,9 +197,10 @@ class Supervisor:
     def close(self) -> None:
         """Relay the last lines and close the logs."""
         for one in self.processes:
-            self._relay(one)
-            one.filter.close()
-            one.log.close()
+            if not one.log.closed:
+                self._relay(one)
+                one.filter.close()
+                one.log.close()
 
     # ---- inside --------------------------------------------------------------------------------------------
 

@@ -132,9 +132,10 @@ class StatusNode(Node):  # type: ignore[misc]
 
     def _state(self, message: Any) -> None:
         status = self.status
-        status.state = (
-            STATE_NAMES[message.state] if message.state < len(STATE_NAMES) else f"state {message.state}"
-        )
+        known = message.state < len(STATE_NAMES)
+        status.state = STATE_NAMES[message.state] if known else f"state {message.state}"
+        if not status.states or status.states[-1] != status.state:
+            status.states.append(status.state)
         status.reason = message.reason
         status.contactors_closed = bool(message.contactors_closed)
 
