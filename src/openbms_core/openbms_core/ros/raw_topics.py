@@ -1,7 +1,7 @@
 """Topics as bytes: what a recorder or a live view must know to pass messages on without decoding them.
 
-The text of a message definition and its type hash come from the installed ``share/<package>/msg``, so they are those
-that this build really publishes.
+The text of a message definition and its type hash come from the installed ``share/<package>/msg``: they are
+those that this build really publishes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
@@ -24,7 +24,8 @@ __all__ = ["RawTopic", "listening_qos", "raw_topics", "schema_text", "type_hash"
 
 _SEPARATOR = "=" * 80
 _PRIMITIVES = frozenset(
-    "bool byte char float32 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64 string wstring".split()
+    ["bool", "byte", "char", "string", "wstring", "float32", "float64"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
 _FIELD = re.compile(r"^\s*(?P<type>[A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+[A-Za-z]\w*")
 _LISTENING_DEPTH = 100
@@ -43,7 +44,8 @@ class RawTopic:
     type : str
         ``package/msg/Name``.
     schema : str
-        Definition as ``ros2msg``: the .msg text, then those it uses, each behind a line of ``=`` and ``MSG: package/Name``.
+        Definition as ``ros2msg``: the .msg text, then those it uses, each behind a line of ``=`` and
+        ``MSG: package/Name``.
     type_hash : str
         RIHS01 hash of the type; empty where the installation has none.
     """
@@ -85,7 +87,7 @@ def _types_used(definition: str, package: str) -> Iterator[str]:
         yield name if "/" in name else f"{package}/{name}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def schema_text(type_name: str) -> str:
     """Give the definition of a type with all that it uses, in the ``ros2msg`` encoding.
 
@@ -113,7 +115,7 @@ def schema_text(type_name: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-@lru_cache(maxsize=None)
+@cache
 def type_hash(type_name: str) -> str:
     """Give the RIHS01 hash of a type (``package/msg/Name``); empty where the installation has none."""
     try:
@@ -157,7 +159,7 @@ def raw_topics(namespace: str, *, recorded_only: bool = False) -> tuple[RawTopic
 
 
 def listening_qos(row: Topic) -> QoSProfile:
-    """Give the QoS of the table with a deeper queue, for a listener that takes what all publishers send in a burst.
+    """Give the QoS of the table with a deeper queue, for a listener that takes bursts of all publishers.
 
     The depth of a subscription is its own affair: it decides neither who is heard nor what a publisher keeps.
     """
