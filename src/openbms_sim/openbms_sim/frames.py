@@ -1,7 +1,7 @@
 """Frames of a device with little-endian signals, alive counter and checksum, packed as its DBC says.
 
-cantools reads the DBC once; packing a frame from raw values is then a few shifts (cantools' own encoder takes
-about 60 µs a frame, which is a lot at 600 frames a second).
+cantools reads the DBC once; packing a frame from raw values is then a few shifts, checksum included
+(benchmarks/twin_speed.py compares it with cantools' own encoder).
 """
 
 from __future__ import annotations

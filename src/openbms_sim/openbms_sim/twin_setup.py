@@ -107,7 +107,7 @@ def build_twin(pack: LoadedPack, settings: TwinSettings) -> tuple[DigitalTwin, T
         time_scale=settings.time_scale,
         seed=settings.seed,
         # Plugged in blocks driving, so the plug follows what the key is going to ask for.
-        switches=Switches(plugged=wanted is State.CHARGE, ignition=wanted in (State.DRIVE, State.CONNECTED)),
+        switches=Switches(plugged=wanted is State.CHARGE, ignition=wanted is not State.CHARGE),
     )
     return twin, TwinNames(CELLS, sensors.names, list(messages))
 
