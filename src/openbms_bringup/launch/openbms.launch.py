@@ -5,11 +5,12 @@ ros2 launch openbms_bringup openbms.launch.py pack:=my_pack.yaml can_interface:=
 
 import json
 import subprocess
-import tempfile
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction
-from launch.events import Shutdown
+from launch.events import Shutdown, matches_action
+from launch.events.process import ShutdownProcess
+from launch.logging import launch_config
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -55,23 +56,28 @@ def _plan(context, folder):
 
 
 def _on_exit(name, critical):
-    """Say that a process is gone; end everything if driver or safety refuse their configuration."""
+    """React to a process that is gone: one that refuses its configuration is not tried again."""
 
     def react(event, context):
         if context.is_shutdown:
             return []
-        if critical and event.returncode == EXIT_CONFIGURATION:
-            return [
-                EmitEvent(event=Shutdown(reason=f"{name} refuses its configuration; see its message above"))
-            ]
-        return [LogInfo(msg=f"openbms: process '{name}' is gone (exit code {event.returncode})")]
+        if event.returncode != EXIT_CONFIGURATION:
+            return [LogInfo(msg=f"openbms: process '{name}' is gone (exit code {event.returncode})")]
+        refusal = f"openbms: process '{name}' refuses its configuration (see its message above)"
+        if critical:
+            return [LogInfo(msg=refusal), EmitEvent(event=Shutdown(reason=refusal))]
+        return [
+            LogInfo(msg=f"{refusal} and is not started again"),
+            EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action))),
+        ]
 
     return react
 
 
 def _processes(context):
-    folder = tempfile.mkdtemp(prefix="openbms_launch_")
-    plan = _plan(context, folder)
+    # beside the logs of this launch; one folder a pack where several are launched together
+    namespace = LaunchConfiguration("namespace").perform(context).strip("/").replace("/", "_")
+    plan = _plan(context, str(Path(launch_config.log_dir) / f"openbms_{namespace}"))
     extra = LaunchConfiguration("params").perform(context)
     if extra and not Path(extra).is_file():
         raise RuntimeError(f"params: no such file: {extra}")

@@ -22,6 +22,8 @@ __all__ = ["RunLoop"]
 _SLICE_S = 0.1
 _LINE_EVERY_S = 2.0
 _MEMORY_EVERY_S = 5.0
+_LATEST_BEGIN_S = 10.0
+"""Without an estimate the use of the processor is counted from here."""
 _OWN = "run"
 
 
@@ -145,9 +147,10 @@ class RunLoop:
         now_s = time.monotonic()
         if self._startup_s is None and self._status.soc == self._status.soc:
             self._startup_s = round(now_s - self._began_s, 3)
+            self._say(False, f"running after {self._startup_s:.1f} s")
+        if not self._meter.begun and (self._startup_s is not None or now_s - self._began_s > _LATEST_BEGIN_S):
             self._sample(supervisor, memory=False)
             self._meter.begin(now_s)
-            self._say(False, f"running after {self._startup_s:.1f} s")
         for what, value in (("live view", self._status.foxglove), ("bag", (self._status.bags or [None])[-1])):
             if value and self._told.get(what) != value:
                 self._told[what] = value
