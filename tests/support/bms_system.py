@@ -5,7 +5,7 @@ A scenario reads as a sentence::
     system.start("sim", "driver", "safety", "bms")
     system.request("drive")
     system.wait("state", lambda state: state.state == State.DRIVE)
-    system.inject({"fault": "cell_voltage_offset", "cell": 5, "value_v": 0.3})
+    system.inject({"fault": "cell_voltage_offset", "cell": 5, "offset_v": 0.3})
     system.wait("twin_truth", contactors_open)
 """
 

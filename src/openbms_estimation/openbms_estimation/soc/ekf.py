@@ -122,7 +122,7 @@ class SocEkf:
         ``n_cells`` below 1, or a capacity that is not positive.
     """
 
-    method = "ekf"
+    method = "ekf_2rc"
 
     def __init__(
         self,

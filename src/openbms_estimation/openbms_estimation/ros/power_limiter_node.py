@@ -1,0 +1,71 @@
+"""Node `power_limiter`: advisory power limits over several horizons."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from openbms_core.config_file import ConfigError
+from openbms_core.ros.convert import measurement_from_msg, power_limits_to_msg, state_of_charge_from_msg
+from openbms_core.ros.node_base import BmsNode, run_nodes
+from openbms_estimation.sop.pack_limiter import HORIZONS_S, PackPowerLimiter
+
+__all__ = ["PowerLimiterNode", "main"]
+
+_KEPT_SCANS = 8
+
+
+class PowerLimiterNode(BmsNode):
+    """Each state of charge with the measurement that it was computed from gives one message of limits."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("power_limiter", **kwargs)
+
+    def declare(self) -> None:
+        """Declare the horizons."""
+        self.parameter(
+            "horizons_s", list(HORIZONS_S), "Times for which each limit shall hold [s], each above 0"
+        )
+
+    def configure(self) -> None:
+        """Build the limiter."""
+        horizons_s = tuple(float(h) for h in self.value("horizons_s"))
+        if not horizons_s or min(horizons_s) <= 0.0:
+            raise ConfigError(
+                f"power_limiter: horizons_s is {list(horizons_s)}; give times above 0 s, such as [2, 10, 30]."
+            )
+        self._limiter = PackPowerLimiter(self.pack, horizons_s)
+        self._publisher = self.publisher_for("power_limits")
+        self._measurements: OrderedDict[int, Any] = OrderedDict()
+        self.listen("measurement", self._measured)
+        self.listen("soc", self._estimated)
+
+    def _measured(self, message: Any) -> None:
+        self._measurements[message.scan_number] = message
+        while len(self._measurements) > _KEPT_SCANS:
+            self._measurements.popitem(last=False)
+
+    def _estimated(self, message: Any) -> None:
+        measurement = self._measurements.get(message.scan_number)
+        if measurement is None:
+            return
+        limits = self._limiter.step(measurement_from_msg(measurement), state_of_charge_from_msg(message))
+        if limits is None:
+            self.diagnostic(1, "no limits: state of charge or current is unknown")
+            return
+        self._publisher.publish(power_limits_to_msg(limits, self.pack.file.serial))
+        self.diagnostic(
+            0,
+            "limiting",
+            charge=f"{limits.charge_current_a[1 if len(limits.horizons_s) > 1 else 0]:.1f} A",
+            discharge=f"{limits.discharge_current_a[1 if len(limits.horizons_s) > 1 else 0]:.1f} A",
+        )
+
+
+def main() -> None:
+    """Run the node alone in a process."""
+    run_nodes([PowerLimiterNode])
+
+
+if __name__ == "__main__":
+    main()
