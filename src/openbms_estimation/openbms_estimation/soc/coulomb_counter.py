@@ -190,13 +190,12 @@ class CoulombCounter:
         error = np.sqrt(p.slow_std_v**2 + p.half_gap_v**2 + self.settings.rest_std_v**2)
         variance = (doubt * error / np.maximum(p.docv_dsoc_v, 1e-3)) ** 2
         variance = np.minimum(variance, self.settings.unknown_soc_std**2)
-        now = np.where(self._anchored, self._variance(), np.inf)
+        now = np.where(self._anchored, self._variance(), 1e6)  # nothing is known: the voltage takes all
         # the same rest seen again brings nothing new: only a voltage that knows more than the count is used
         better = where & (variance < now)
-        share = np.where(np.isfinite(now), now / (now + variance), 1.0)
+        share = now / (now + variance)
         self._soc = np.where(better, self._soc + share * (found - self._soc), self._soc)
-        combined = np.where(np.isfinite(now), variance * share, variance)
-        self._anchor_variance = np.where(better, combined, self._anchor_variance)
+        self._anchor_variance = np.where(better, variance * share, self._anchor_variance)
         for counter in (self._since_s, self._moved, self._blind_s, self._resting_s):
             counter[better] = 0.0
         self._anchored |= better
