@@ -73,6 +73,9 @@ def same_kind(flavour: Flavour) -> bool:
         if not Path(python).exists():
             return False
     want = identity(flavour)
+    # One interpreter has several names (python3, python3.11).
+    want["python"] = os.path.realpath(want["python"])
+    stamp["python"] = os.path.realpath(str(stamp.get("python", "")))
     return all(stamp.get(key) == value for key, value in want.items())
 
 
