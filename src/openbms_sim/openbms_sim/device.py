@@ -247,7 +247,7 @@ class Device:
             "ChillerFeedback": chiller,
             "AuxiliaryPower": readings.auxiliary_power_w,
         }
-        voltages = {"StringVoltage": sensed.string_voltage_v, "LinkVoltage": readings.link_voltage_v}
+        voltages = {"StringVoltage": sensed.string_voltage_v, "LinkVoltage": sensed.link_voltage_v}
         for name, values in (
             ("Pack_Thermal", thermal),
             ("Pack_Actuators", actuators),

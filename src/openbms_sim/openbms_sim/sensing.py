@@ -34,6 +34,7 @@ class Sensed:
     temperatures_degc: FloatArray
     """In the order of the pack file."""
     string_voltage_v: float
+    link_voltage_v: float
     module_voltages_v: FloatArray
     """Sum of each module's cells, measured apart from them."""
 
@@ -41,6 +42,7 @@ class Sensed:
 def sense(
     readings: Readings,
     cell_means_v: FloatArray,
+    link_mean_v: float,
     sensors: SensorNames,
     bleeding: NDArray[np.bool_],
     cells_each_module: int,
@@ -55,6 +57,8 @@ def sense(
     cell_means_v : ndarray, shape (cells,)
         Cell voltages, as the mean over the scan: the front end integrates like a sigma-delta converter, so
         that voltage and mean current of a scan fit each other.
+    link_mean_v : float
+        Link voltage, as the mean over the scan too.
     sensors : SensorNames
         Temperature sensors of the pack.
     bleeding : ndarray of bool, shape (cells,)
@@ -89,7 +93,7 @@ def sense(
             }.get(location, readings.ambient_degc)
     _spoil_voltages(voltages, injections)
     _spoil_temperatures(temperatures, sensors.names, injections)
-    return Sensed(voltages, temperatures, string_voltage, module_voltages)
+    return Sensed(voltages, temperatures, string_voltage, link_mean_v, module_voltages)
 
 
 def _spoil_voltages(voltages: FloatArray, injections: Injections) -> None:

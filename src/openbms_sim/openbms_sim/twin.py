@@ -118,6 +118,7 @@ class DigitalTwin:
         self._late: list[_Late] = []
         self._tick = 0
         self._sum_v: NDArray[np.float64] = np.zeros(CELLS)
+        self._sum_link_v = 0.0
         self.readings: Readings | None = None
 
     @property
@@ -160,17 +161,19 @@ class DigitalTwin:
         current_a = sense_current_a(float(readings.string_currents_a[0]), injections)
         frames = self.device.current_frame(current_a, self._dt_s, injections)
         self._sum_v += readings.cell_voltages_v
+        self._sum_link_v += readings.link_voltage_v
         self._tick += 1
         if self._tick % SCAN_TICKS == 0:
             sensed = sense(
                 readings,
                 self._sum_v / SCAN_TICKS,
+                self._sum_link_v / SCAN_TICKS,
                 self._sensors,
                 self.device.bleed,
                 CELLS_EACH,
                 injections,
             )
-            self._sum_v = np.zeros(CELLS)
+            self._sum_v, self._sum_link_v = np.zeros(CELLS), 0.0
             scan = self.device.scan_frames(sensed, readings, self.contactors.closed, switches, injections)
             late_s = max((item.maximum_s for item in injections.of(faults.Jitter)), default=0.0)
             self._late.append(_Late(now_s + late_s * self._random.random(), scan))
