@@ -35,6 +35,8 @@ __all__ = ["LIBRARY", "BagWriter", "lock_directory", "register_topics"]
 LIBRARY = "openbms_recorder"
 PROFILE = "ros2"
 _CHUNK_BYTES = 1024 * 1024
+# The size of the file is looked at (a system call) once for so many bytes of messages
+_CHECK_BYTES = 64 * 1024
 
 
 def lock_directory(directory: Path) -> int | None:
@@ -119,6 +121,7 @@ class BagWriter:
         self._stream: BinaryIO | None = None
         self._writer: Writer | None = None
         self._closed_bytes = 0
+        self._unchecked_bytes = 0
         self._head_due = True
         directory.mkdir(parents=True)
         self._lock = lock_directory(directory)
@@ -174,6 +177,7 @@ class BagWriter:
     def _append(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int) -> None:
         assert self._writer is not None
         self._sequence[topic] += 1
+        self._unchecked_bytes += len(data)
         self._writer.add_message(
             self._channels[topic], log_time_ns, data, publish_time_ns, self._sequence[topic] & 0xFFFFFFFF
         )
@@ -185,7 +189,10 @@ class BagWriter:
             return False
         if self._split_duration_ns and log_time_ns - start >= self._split_duration_ns:
             return True
-        return bool(self._split_size_bytes) and self._stream.tell() >= self._split_size_bytes
+        if not self._split_size_bytes or self._unchecked_bytes < _CHECK_BYTES:
+            return False
+        self._unchecked_bytes = 0
+        return self._position() >= self._split_size_bytes
 
     def sync(self) -> None:
         """Close the chunk and force it to the disk: it then survives kill -9 and a loss of power."""

@@ -39,7 +39,7 @@ from openbms_recorder.bag_metadata import (
 )
 from openbms_recorder.bag_writer import LIBRARY, PROFILE, lock_directory
 
-__all__ = ["BagInUseError", "RecoveryReport", "recover", "unfinished_bags"]
+__all__ = ["BagInUseError", "NotRecoverableError", "RecoveryReport", "recover", "unfinished_bags"]
 
 # What mcap raises over torn or overwritten bytes; a wrong checksum and text that is not UTF-8 are ValueErrors
 _TORN = (McapError, zstandard.ZstdError, struct.error, ValueError, OverflowError, EOFError, MemoryError)
@@ -48,6 +48,10 @@ _TEMPORARY = ".recovering"
 
 class BagInUseError(RuntimeError):
     """A recorder writes this bag now."""
+
+
+class NotRecoverableError(OSError):
+    """A bag of another kind, which this module would spoil."""
 
 
 @dataclass
@@ -109,6 +113,8 @@ def recover(directory: Path, *, should_stop: Callable[[], bool] = lambda: False)
         It is being written, or recovered by somebody else.
     FileNotFoundError
         There is no bag.
+    NotRecoverableError
+        It is not an MCAP bag, or compressed as a whole by rosbag2; it is left alone.
     OSError
         The disk is full or not writable: the bag stays as it was.
     """
@@ -128,6 +134,11 @@ def _recover_locked(directory: Path, should_stop: Callable[[], bool]) -> Recover
     old = read_metadata(directory)
     if not paths and old is None:
         raise FileNotFoundError(f"{directory} holds neither {METADATA_FILE} nor .mcap files.")
+    if old is not None and (old.get("storage_identifier") != "mcap" or old.get("compression_mode")):
+        raise NotRecoverableError(
+            f"{directory} is not an MCAP bag, or compressed as a whole: another recorder wrote it. "
+            "Use `ros2 bag reindex`."
+        )
     report = RecoveryReport(directory)
     topics: dict[str, BagTopic] = {}
     for path in paths:
@@ -139,9 +150,13 @@ def _recover_locked(directory: Path, should_stop: Callable[[], bool]) -> Recover
             if summary is None:
                 raise OSError(f"{path} cannot be read back after its repair.")
         report.files.append(summary)
+    custom = dict((old or {}).get("custom_data") or {})
+    listed = [str(name) for name in (old or {}).get("relative_file_paths") or []]
+    unfinished = custom.get(STATE_KEY) == STATE_RECORDING or listed != [file.path for file in report.files]
+    if not report.repaired and not unfinished:
+        return report  # whole: not a byte of it is changed
     for topic in _topics_of(old):
         topics.setdefault(topic.name, topic)
-    custom = dict((old or {}).get("custom_data") or {})
     custom[STATE_KEY] = STATE_RECOVERED if report.repaired else STATE_FINISHED
     write_metadata(
         directory,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from openbms_recorder.bag_metadata import (
     METADATA_FILE,
@@ -22,7 +23,7 @@ from openbms_recorder.bag_metadata import (
     read_metadata,
 )
 from openbms_recorder.bag_writer import BagWriter
-from openbms_recorder.recovery import BagInUseError, recover, unfinished_bags
+from openbms_recorder.recovery import BagInUseError, NotRecoverableError, recover, unfinished_bags
 
 MEASUREMENT = "/bms/measurement"
 DESCRIPTION = "/bms/pack_description"
@@ -172,6 +173,30 @@ def test_an_interrupted_recovery_leaves_the_bag_as_it_was(unfinished: Path, rosb
     recover(unfinished)
     assert numbers(rosbags_reader(unfinished)) == list(range(70))
     assert not list(unfinished.glob("*.recovering"))
+
+
+def test_a_whole_bag_of_another_recorder_is_not_changed(
+    tmp_path: Path, topics: list[BagTopic], messages: Any, epoch_ns: int
+) -> None:
+    topic = next(topic for topic in topics if topic.name == MEASUREMENT)
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(
+            topic.name, topic.type, msgdef=topic.schema, rihs01=topic.type_hash
+        )
+        writer.write(connection, epoch_ns, messages.measurement(0))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "bag").iterdir()}
+    report = recover(tmp_path / "bag")
+    assert (report.messages, report.repaired) == (1, [])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "bag").iterdir()} == before
+
+
+def test_a_bag_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.SQLITE3):
+        pass
+    before = {path.name: path.read_bytes() for path in (tmp_path / "bag").iterdir()}
+    with pytest.raises(NotRecoverableError, match="another recorder"):
+        recover(tmp_path / "bag")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "bag").iterdir()} == before
 
 
 def test_no_bag_is_said(tmp_path: Path) -> None:
