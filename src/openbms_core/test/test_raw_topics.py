@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
 from openbms_core.config_file import ConfigError
 from openbms_core.ros.raw_topics import listening_qos, raw_topics, schema_text, type_hash
 from openbms_core.topics import TOPIC_BY_NAME, TOPICS
-from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 
 def test_every_topic_of_the_table_in_the_namespace() -> None:
