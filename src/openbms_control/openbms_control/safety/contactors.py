@@ -265,8 +265,8 @@ class ContactorSequencer:
         out.
         """
         if self.closed_strings() and precharge is not None:
-            flowing = abs(float(sensed.string_currents_a[self._string]))
-            fits = self._together(sensed, precharge) and not flowing > self._contactors.break_current_a
+            calm = sensed.largest_current_a <= self._contactors.break_current_a
+            fits = calm and self._together(sensed, precharge)
             if not fits:
                 if waited_s < precharge.timeout_s:
                     return False

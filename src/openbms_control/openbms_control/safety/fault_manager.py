@@ -216,8 +216,7 @@ class FaultManager:
 
     def hold(self, identifier: str, until_s: float) -> None:
         """Refuse to clear a fault before this monotonic time (lock-out)."""
-        if identifier in self._index:
-            self._lives[self._index[identifier]].hold_until_s = until_s
+        self._lives[self._index[identifier]].hold_until_s = until_s
 
     def clear(self, identifiers: Sequence[str], t_s: float) -> ClearAnswer:
         """Clear latched faults whose condition is gone.

@@ -36,14 +36,14 @@ REASONS: dict[str, str] = {
     "cell_voltage_unknown": "a cell voltage is not valid: what is unknown is not used",
     "temperature_unknown": "a cell temperature is not valid, or the pack measures none",
     "string_voltage_unknown": "the voltage is not valid, so that no power can be stated",
-    "estimator": "the estimator's 10 s limit binds; behind the colon its own reason",
+    "estimator": "the estimator's 10 s limit binds",
     "limp_home": "no fresh power limits: the limp-home values of the pack file hold",
     "device_limit": "the device itself allows no more",
-    "fault": "a fault of the fault table takes the limit, or a part of it; behind the colon its identifier",
+    "fault": "a fault of the fault table takes the limit, or a part of it",
     "recovering": "the limit rises slowly after it was smaller",
     "zero_current_requested": "the contactors are about to open",
     "measurement_lost": "no fresh measurement",
-    "state": "the state allows no current in this direction; behind the colon the state",
+    "state": "the state allows no current in this direction",
 }
 """Reason codes of ``charge_reason`` and ``discharge_reason``, before any colon, and what they mean."""
 

@@ -1,0 +1,317 @@
+"""A small pack with contactors that follow, to drive the monitor through time without ROS."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from openbms_control.safety.monitor import Decision, SafetyMonitor
+from openbms_control.safety.record import FaultRecord
+from openbms_core.pack import LoadedPack, PackFile, load_pack
+from openbms_core.types import PackMeasurement, PowerLimits, State
+
+SENSORS = 4
+
+SMALL: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "small",
+    "serial": "TEST-1",
+    "cell": "lg_hg2",
+    "topology": {
+        "strings": 1,
+        "cells_in_series": 4,
+        "temperature_sensors": [
+            {"name": "cell_{i}", "location": "cell", "count": 2, "first_cell": 0, "cells_each": 2},
+            {"name": "pack", "location": "cell"},
+            {"name": "ambient", "location": "ambient"},
+        ],
+    },
+    "limits": {
+        "cell_voltage_max_v": {"operating": 4.1, "recommended": 4.2, "safety": 4.25},
+        "cell_voltage_min_v": {"operating": 3.0, "recommended": 2.75, "safety": 2.5},
+        "charge_current_max_a": {"operating": 4.0, "recommended": 6.0, "safety": 7.0},
+        "discharge_current_max_a": {"operating": 18.0, "recommended": 20.0, "safety": 22.0},
+        "charge_temperature_max_degc": {"operating": 45.0, "recommended": 50.0, "safety": 55.0},
+        "charge_temperature_min_degc": {"operating": 5.0, "recommended": 0.0, "safety": -5.0},
+        "discharge_temperature_max_degc": {"operating": 55.0, "recommended": 60.0, "safety": 65.0},
+        "discharge_temperature_min_degc": {"operating": -10.0, "recommended": -20.0, "safety": -25.0},
+        "current_deadband_a": 0.2,
+        "limp_home": {"charge_current_a": 1.0, "discharge_current_a": 3.0, "shutdown_after_s": 30.0},
+    },
+    "contactors": {
+        "authority": "openbms",
+        "precharge": {
+            "voltage_difference_max_v": 1.0,
+            "timeout_s": 2.0,
+            "attempts": 2,
+            "wait_between_attempts_s": 1.0,
+        },
+        "closing_time_s": 0.2,
+        "opening_time_s": 0.1,
+        "break_current_a": 5.0,
+        "opening_deadline_s": 2.0,
+        "fault_opening_deadline_s": 0.3,
+        "command_valid_for_s": 0.5,
+    },
+    "measurement": {
+        "scan_period_s": 0.1,
+        "max_age_s": dict.fromkeys(
+            (
+                "cell_voltage_v",
+                "temperature_degc",
+                "string_voltage_v",
+                "link_voltage_v",
+                "contactor_positive",
+                "contactor_negative",
+                "contactor_precharge",
+                "insulation_resistance_ohm",
+                "interlock",
+                "emergency_stop",
+                "charging_plug",
+                "smoke",
+                "gas",
+            ),
+            0.4,
+        )
+        | {"string_current_a": 0.2},
+    },
+    "device": {
+        "type": "generic",
+        "dbc": "small.dbc",
+        "signals": [
+            {"to": "cell_voltage_v", "message": "M", "signal": "C{i}", "repeat": {"i": [0, 3]}},
+            {"to": "temperature_degc", "message": "M", "signal": "T{i}", "repeat": {"i": [0, 3]}},
+            *(
+                {"to": name, "message": "M", "signal": name}
+                for name in (
+                    "string_current_a",
+                    "string_voltage_v",
+                    "link_voltage_v",
+                    "contactor_positive",
+                    "contactor_negative",
+                    "contactor_precharge",
+                    "insulation_resistance_ohm",
+                    "interlock",
+                    "emergency_stop",
+                    "charging_plug",
+                    "smoke",
+                    "gas",
+                )
+            ),
+        ],
+        "commands": [
+            {"message": "C", "period_s": 0.1, "signals": [{"signal": "P", "source": "contactor_positive"}]}
+        ],
+    },
+}
+"""A pack that measures everything that the fault table can judge."""
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+class Rig:
+    """One monitor, the time, and a pack whose feedback follows the commands.
+
+    ``run`` and ``step`` take values of the scan (``cells_v``, ``current_a``, ``temperature_degc``,
+    ``link_v`` and any field of PackMeasurement); they stay until they are set again.
+    """
+
+    def __init__(
+        self, pack: LoadedPack, record: FaultRecord | None = None, problem: Any = "", **values: Any
+    ) -> None:
+        self.pack = pack
+        self.period_s = pack.file.measurement.scan_period_s
+        self.strings = pack.file.topology.strings
+        self.cells = pack.file.topology.cell_count
+        self.monitor = SafetyMonitor(pack, record or FaultRecord(pack.file.serial), problem)
+        self.t_s, self.stamp_s, self.scan = 100.0, 1.7e9, 0
+        self.feedback: Any = None  # None: it follows
+        self.estimates = True
+        self.last: Decision | None = None
+        self.history: list[tuple[float, Decision]] = []
+        self.values: dict[str, Any] = {
+            "cells_v": 3.7,
+            "current_a": 0.0,
+            "temperature_degc": 25.0,
+            "link_v": 0.0,
+            "insulation_resistance_ohm": 1e6,
+            "insulation_resistance_validity": 0,
+            "interlock": 1,
+            "emergency_stop": 0,
+            "charging_plug": 0,
+            "smoke": 0,
+            "gas": 0,
+            "bus_state": 0,
+        } | values
+
+    def measurement(self) -> PackMeasurement:
+        values = dict(self.values)
+        m = PackMeasurement.empty(
+            self.cells,
+            len(self.pack.file.topology.sensor_names),
+            self.strings,
+            stamp_s=self.stamp_s,
+            scan_number=self.scan,
+            scan_duration_s=self.period_s,
+        )
+        m.cell_voltages_v[:] = values.pop("cells_v")
+        m.cell_voltage_validity[:] = np.where(np.isnan(m.cell_voltages_v), 1, 0)
+        m.cell_voltage_ages_s[:] = 0.05
+        m.temperatures_degc[:] = values.pop("temperature_degc")
+        m.temperature_validity[:] = np.where(np.isnan(m.temperatures_degc), 1, 0)
+        m.temperature_ages_s[:] = 0.05
+        current = values.pop("current_a")
+        for array in (m.string_currents_a, m.string_current_minimum_a, m.string_current_maximum_a):
+            array[:] = current
+        m.string_current_validity[:] = np.where(np.isnan(m.string_currents_a), 1, 0)
+        m.string_voltages_v[:] = m.cell_voltages_v.reshape(self.strings, -1).sum(axis=1)
+        m.string_voltage_validity[:] = np.where(np.isnan(m.string_voltages_v), 1, 0)
+        m.link_voltage_v, m.link_voltage_validity = values.pop("link_v"), 0
+        if self.feedback is not None:
+            m.contactor_feedback[:] = self.feedback
+        elif self.last is not None:
+            m.contactor_feedback[:] = self.last.status.contactor_command
+        else:
+            m.contactor_feedback[:] = 0
+        for name, value in values.items():
+            if isinstance(getattr(m, name), np.ndarray):
+                getattr(m, name)[:] = value
+            else:
+                setattr(m, name, value)
+        return m
+
+    def step(self, dt_s: float | None = None, **values: Any) -> Decision:
+        """Go on by one scan."""
+        dt_s = self.period_s if dt_s is None else dt_s
+        self.values |= values
+        self.t_s, self.stamp_s, self.scan = self.t_s + dt_s, self.stamp_s + dt_s, self.scan + 1
+        if self.estimates:
+            self.monitor.take_power_limits(power_limits(), self.t_s)
+        return self._keep(self.monitor.step(self.measurement(), self.t_s, self.stamp_s))
+
+    def tick(self, dt_s: float = 0.02) -> Decision:
+        """Go on in time without a scan."""
+        self.t_s, self.stamp_s = self.t_s + dt_s, self.stamp_s + dt_s
+        return self._keep(self.monitor.tick(self.t_s, self.stamp_s))
+
+    def _keep(self, decision: Decision) -> Decision:
+        self.last = decision
+        self.history.append((self.t_s, decision))
+        return decision
+
+    def run(self, seconds: float, **values: Any) -> Decision:
+        """Go on by as many scans as fit."""
+        decision = self.step(**values)
+        for _ in range(round(seconds / self.period_s) - 1):
+            decision = self.step()
+        return decision
+
+    def run_until(self, condition: Any, within_s: float, **values: Any) -> float:
+        """Go on until the condition holds for the decision; give the time it took."""
+        self.values |= values
+        start_s = self.t_s
+        while not condition(self.step()):
+            assert self.t_s - start_s <= within_s, f"not within {within_s} s: {self.last}"
+        return self.t_s - start_s
+
+    def close(self, target: State = State.DRIVE) -> Decision:
+        """Bring the pack to a closed state, with a link that charges at once."""
+        self.run(0.5)
+        answer = self.monitor.request(target, self.t_s)
+        assert answer.accepted, answer.reason
+        link = float(self.measurement().string_voltages_v.max())
+        self.run_until(lambda d: d.status.state == target, 5.0, link_v=link)
+        assert self.last is not None
+        return self.last
+
+    def ids(self, state: int | None = None) -> set[str]:
+        assert self.last is not None
+        return {entry.row.id for entry in self.last.faults if state is None or entry.state == state}
+
+    @property
+    def state(self) -> State:
+        assert self.last is not None
+        return self.last.status.state
+
+
+def power_limits(charge: float = 100.0, discharge: float = 100.0, power: float = 1e6) -> PowerLimits:
+    """Power limits that do not bind, unless told otherwise."""
+    return PowerLimits(
+        stamp_s=0.0,
+        scan_number=0,
+        horizons_s=np.array([2.0, 10.0, 30.0, 1800.0]),
+        charge_current_a=np.full(4, charge),
+        charge_current_std_a=np.zeros(4),
+        discharge_current_a=np.full(4, discharge),
+        discharge_current_std_a=np.zeros(4),
+        charge_power_w=np.full(4, power),
+        discharge_power_w=np.full(4, power),
+        charge_reason=["cell_voltage"] * 4,
+        charge_cell=np.zeros(4, np.int32),
+        discharge_reason=["soc_window"] * 4,
+        discharge_cell=np.zeros(4, np.int32),
+        valid_for_s=1.0,
+    )
+
+
+class Kit:
+    """What the tests take from here (one fixture, since test files cannot import each other)."""
+
+    Rig = Rig
+    SMALL = SMALL
+    power_limits = staticmethod(power_limits)
+    nan = math.nan
+
+    def __init__(self) -> None:
+        self.cell = load_pack("demo_96s_nmc").cell
+
+    def pack(self, **changes: Any) -> LoadedPack:
+        data = _merge(copy.deepcopy(SMALL), changes)
+        return LoadedPack(Path("small.yaml"), PackFile.model_validate(data), self.cell)
+
+    def signals(self, *without: str) -> dict[str, Any]:
+        """Give the device without some quantities."""
+        kept = [entry for entry in SMALL["device"]["signals"] if entry["to"] not in without]
+        return {"signals": kept}
+
+    def rig(self, *, record: FaultRecord | None = None, problem: str = "", **changes: Any) -> Rig:
+        return Rig(self.pack(**changes), record, problem)
+
+    def strings(self, count: int, **changes: Any) -> Rig:
+        """Give a pack of several strings of two cells."""
+        last = count - 1
+        rows = {
+            "contactor_positive",
+            "contactor_negative",
+            "contactor_precharge",
+            "string_current_a",
+            "string_voltage_v",
+        }
+        signals = []
+        for entry in SMALL["device"]["signals"]:
+            if entry["to"] in rows:
+                entry = {**entry, "signal": entry["to"] + "{i}", "repeat": {"i": [0, last]}}
+            elif entry["to"] == "cell_voltage_v":
+                entry = {**entry, "repeat": {"i": [0, 2 * count - 1]}}
+            signals.append(entry)
+        topology = {"strings": count, "cells_in_series": 2}
+        if count == 1:
+            topology["temperature_sensors"] = [{"name": "t{i}", "location": "cell", "count": 4}]
+        return self.rig(**_merge({"topology": topology, "device": {"signals": signals}}, changes))
+
+
+@pytest.fixture(scope="session")
+def kit() -> Kit:
+    return Kit()
