@@ -22,7 +22,7 @@ from ws_common import (
     sourced,
     write_atomically,
 )
-from ws_venv import build_environment, setup_fingerprint
+from ws_venv import build_environment, lock_lines
 
 # Raise to make every existing workspace be built again after a change here that needs it.
 BUILD_VERSION = 1
@@ -31,6 +31,9 @@ SRC = ROOT / "src"
 BUILD_STAMP = ROOT / "install" / ".openbms-build.json"
 ENV_COMMAND = VENV / "bin" / "openbms-env"
 CLI_COMMAND = VENV / "bin" / "openbms"
+
+# Of the lock, what generated messages and installed commands come out of. A new test tool rebuilds nothing.
+COMPILED_WITH = ("ros-", "numpy==", "empy==", "lark-parser==", "catkin-pkg==", "setuptools==", "colcon-")
 
 Inputs = dict[str, str]  # file of a package -> hash of its content, or "" where only its being there counts
 
@@ -70,7 +73,10 @@ def package_inputs(folder: Path) -> Inputs:
 def environment_fingerprint(flavour: Flavour) -> str:
     """Hash what makes every package be built again."""
     python = next(VENV.glob("lib/python3.*")).name
-    return digest(BUILD_VERSION, setup_fingerprint(flavour), python, *flavour.prefixes)
+    compiled_with = [line for line in lock_lines(flavour) if line.startswith(COMPILED_WITH)]
+    return digest(
+        BUILD_VERSION, str(ROOT), flavour.name, flavour.distro, *flavour.prefixes, python, *compiled_with
+    )
 
 
 def built_packages(flavour: Flavour) -> dict[str, Inputs]:

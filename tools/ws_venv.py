@@ -81,7 +81,7 @@ def same_kind(flavour: Flavour) -> bool:
 
 def setup_fingerprint(flavour: Flavour) -> str:
     """Hash what the contents of the venv depend on."""
-    return digest(SETUP_VERSION, str(ROOT), flavour.name, flavour.distro, flavour.lock)
+    return digest(SETUP_VERSION, str(ROOT), flavour.name, flavour.distro, *lock_lines(flavour))
 
 
 def setup_is_current(flavour: Flavour) -> bool:
@@ -115,10 +115,15 @@ def make_venv(flavour: Flavour) -> None:
         )
 
 
+def lock_lines(flavour: Flavour) -> list[str]:
+    """Give the lines of the lock without its comments."""
+    lines = (line.strip() for line in flavour.lock.read_text().splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def locked_requirements(flavour: Flavour) -> list[str]:
-    """Give the lines of the lock that apply."""
-    lines = [line.strip() for line in flavour.lock.read_text().splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
+    """Give the lines of the lock that apply on this machine."""
+    lines = lock_lines(flavour)
     if flavour.name == "ros-install":
         for prefix, module in OF_THE_INSTALLATION.items():
             if module_exists(flavour.python, module):
