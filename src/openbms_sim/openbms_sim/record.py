@@ -23,6 +23,7 @@ DEFAULT_RECORD = Path(__file__).parent / "data" / "lg_hg2_25degC_mixed.parquet"
 """The drive cycle that is shipped."""
 
 _COLUMNS = ("time_s", "voltage_v", "current_a", "temperature_c", "ah")
+_CAPACITY_KEYS = ("cap_block_ah", "capacity_ref_ah", "cap_ref_ah")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Record:
     temperature_degc: FloatArray
     charge_ah: FloatArray
     soc0: float
+    """State of charge at the first sample; NaN: unknown, so that there is no truth."""
     capacity_ah: float
 
     @property
@@ -102,7 +104,11 @@ class Record:
 
 
 def load_record(
-    path: str | Path = DEFAULT_RECORD, *, soc0: float | None = None, capacity_ah: float | None = None
+    path: str | Path = DEFAULT_RECORD,
+    *,
+    soc0: float | None = None,
+    capacity_ah: float | None = None,
+    default_capacity_ah: float = math.nan,
 ) -> Record:
     """Read a recorded test from Parquet or CSV.
 
@@ -112,7 +118,10 @@ def load_record(
         File with the columns time_s, voltage_v, current_a (positive: charging), temperature_c, ah.
     soc0, capacity_ah : float, optional
         State of charge at the start, and capacity [Ah]; else from the Parquet metadata key ``bms_meta``
-        (``soc0``, ``capacity_ref_ah``).
+        (``soc0``; ``cap_block_ah``, ``capacity_ref_ah`` or ``cap_ref_ah``). A start that nobody says is
+        unknown.
+    default_capacity_ah : float
+        Capacity where nobody says one, such as that of the pack's cell file.
 
     Returns
     -------
@@ -121,7 +130,7 @@ def load_record(
     Raises
     ------
     ConfigError
-        The file is absent, lacks a column or a number, or neither it nor the caller says soc0 and capacity.
+        The file is absent, lacks a column or a number, or start or capacity are impossible.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -134,9 +143,11 @@ def load_record(
             raise ConfigError(f"{path}: column {name}, row {bad[0]}: not a finite number. Remove the row.")
     if len(time_s) < 2 or not bool(np.all(np.diff(time_s) > 0)):
         raise ConfigError(f"{path}: time_s must rise from row to row and have at least two rows.")
-    soc0 = meta.get("soc0") if soc0 is None else soc0
-    capacity_ah = meta.get("capacity_ref_ah") if capacity_ah is None else capacity_ah
-    if soc0 is None or capacity_ah is None or not 0 <= soc0 <= 1 or not 0 < capacity_ah < math.inf:
+    soc0 = meta.get("soc0", math.nan) if soc0 is None else soc0
+    if capacity_ah is None:
+        said = (meta.get(key) for key in _CAPACITY_KEYS)
+        capacity_ah = next((value for value in said if value is not None), default_capacity_ah)
+    if not (math.isnan(soc0) or 0 <= soc0 <= 1) or not 0 < capacity_ah < math.inf:
         raise ConfigError(
             f"{path}: soc0 is {soc0} and capacity {capacity_ah} Ah: a start between 0 and 1 and a "
             "capacity above 0 are needed. Set replay_soc0 and replay_capacity_ah, or the metadata bms_meta."

@@ -88,6 +88,7 @@ def build_twin(pack: LoadedPack, settings: TwinSettings) -> tuple[DigitalTwin, T
         settings.replay_file or DEFAULT_RECORD,
         soc0=settings.replay_soc0 if settings.replay_soc0 >= 0.0 else None,
         capacity_ah=settings.replay_capacity_ah if settings.replay_capacity_ah >= 0.0 else None,
+        default_capacity_ah=pack.cell.capacity_ah,
     )
     source: Source
     load = None

@@ -20,7 +20,7 @@ from openbms_msgs.srv import RequestState
 from openbms_sim.bus_thread import BusThread
 from openbms_sim.faults import InjectionError, parse_injections
 from openbms_sim.twin import DigitalTwin
-from openbms_sim.twin_setup import REQUESTS, TwinSettings, build_twin, open_bus
+from openbms_sim.twin_setup import REQUESTS, TwinNames, TwinSettings, build_twin, open_bus
 from openbms_sim.vehicle import Permission
 
 
@@ -33,7 +33,9 @@ class TwinNode(BmsNode):
 
     def __init__(self, **kwargs: Any) -> None:
         self._hub = self._bus = self._thread = None
+        self._names: TwinNames | None = None
         super().__init__("twin", **kwargs)
+        self.add_on_set_parameters_callback(self._on_parameters)
 
     def declare(self) -> None:
         """Declare the parameters."""
@@ -82,7 +84,6 @@ class TwinNode(BmsNode):
         self.listen("state", self._on_state)
         self.listen("limits", self._on_limits)
         self._request = self.create_client(RequestState, "request_state")
-        self.add_on_set_parameters_callback(self._on_parameters)
         self.every(1.0, self._diagnose)
 
     def activate(self) -> None:
@@ -200,7 +201,7 @@ class TwinNode(BmsNode):
 
     def _on_parameters(self, parameters: list[Any]) -> SetParametersResult:
         for parameter in parameters:
-            if parameter.name == "injections":
+            if parameter.name == "injections" and self._names is not None:
                 try:
                     self._items = self._parse(str(parameter.value), InjectionError)
                     if self._thread is not None:
