@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import select
 import socket
 import struct
-import time
+from collections.abc import Callable
 from typing import Any
 
 import can
@@ -20,7 +21,7 @@ import can
 from openbms_drivers.bus_health import explain_failure
 from openbms_drivers.frame import BIT_RATE_SWITCH, ERROR, EXTENDED, FD, REMOTE, Frame
 
-__all__ = ["Bus", "BusError"]
+__all__ = ["Bus", "BusError", "FrameClock"]
 
 _CONNECT_TIMEOUT_S = 1.0
 _SEND_TIMEOUT_S = 0.2
@@ -182,34 +183,45 @@ class Bus:
             raise self._error(error) from error
 
 
-def to_frame(message: Any, monotonic_s: float, stamp_s: float, wall_s: float | None) -> Frame:
-    """Convert a python-can message.
+class FrameClock:
+    """Converts python-can messages, each dated by both clocks, never before the one that came before it.
 
     Parameters
     ----------
-    message : can.Message
-        What was received.
-    monotonic_s, stamp_s : float
-        Now, on both clocks [s].
-    wall_s : float or None
-        Now as the system clock says [s]: where the message carries a time of reception shortly before it (the
-        kernel's), the frame is dated back to that. None: not.
+    monotonic_s, stamp_s : callables
+        The clocks [s].
+    wall_s : callable or None
+        System clock [s]: where a message carries a time of reception shortly before it (the kernel's, or the
+        server's), the frame is dated back to that. None: not.
     """
-    flags = (
-        (EXTENDED if message.is_extended_id else 0)
-        | (FD if message.is_fd else 0)
-        | (BIT_RATE_SWITCH if message.bitrate_switch else 0)
-        | (REMOTE if message.is_remote_frame else 0)
-        | (ERROR if message.is_error_frame else 0)
-    )
-    if wall_s is not None:
-        delay_s = wall_s - message.timestamp
-        if 0.0 < delay_s < _PLAUSIBLE_DELAY_S:
-            monotonic_s -= delay_s
-            stamp_s -= delay_s
-    return Frame(message.arbitration_id, bytes(message.data), flags, monotonic_s, stamp_s)
 
+    def __init__(
+        self,
+        monotonic_s: Callable[[], float],
+        stamp_s: Callable[[], float],
+        wall_s: Callable[[], float] | None,
+    ) -> None:
+        self._monotonic_s, self._stamp_s, self._wall_s = monotonic_s, stamp_s, wall_s
+        self._last_monotonic_s = self._last_stamp_s = -math.inf
 
-def wall_clock_s() -> float:
-    """Give the system clock [s], for the age of kernel timestamps only."""
-    return time.time()
+    def frame(self, message: Any) -> Frame:
+        """Convert one message that has just been received."""
+        monotonic_s, stamp_s = self._monotonic_s(), self._stamp_s()
+        if self._wall_s is not None:
+            delay_s = self._wall_s() - message.timestamp
+            if 0.0 < delay_s < _PLAUSIBLE_DELAY_S:
+                monotonic_s -= delay_s
+                stamp_s -= delay_s
+        # the clocks are read one after the other, so frames of one batch would go back by microseconds
+        monotonic_s = self._last_monotonic_s = max(monotonic_s, self._last_monotonic_s)
+        if 0.0 < self._last_stamp_s - stamp_s < _PLAUSIBLE_DELAY_S:
+            stamp_s = self._last_stamp_s
+        self._last_stamp_s = stamp_s
+        flags = (
+            (EXTENDED if message.is_extended_id else 0)
+            | (FD if message.is_fd else 0)
+            | (BIT_RATE_SWITCH if message.bitrate_switch else 0)
+            | (REMOTE if message.is_remote_frame else 0)
+            | (ERROR if message.is_error_frame else 0)
+        )
+        return Frame(message.arbitration_id, bytes(message.data), flags, monotonic_s, stamp_s)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from openbms_core.types import PackMeasurement
-from openbms_drivers.bus import Bus, BusError, to_frame
+from openbms_drivers.bus import Bus, BusError, FrameClock
 from openbms_drivers.frame import Frame
 from openbms_drivers.pack_driver import PackDriver
 
@@ -60,7 +60,8 @@ class BusLoop:
     ) -> None:
         self._driver = driver
         self._bus = bus
-        self._monotonic_s, self._stamp_s, self._wall_s = monotonic_s, stamp_s, wall_s
+        self._monotonic_s, self._stamp_s = monotonic_s, stamp_s
+        self._clock = FrameClock(monotonic_s, stamp_s, wall_s)
         self._on_scan = on_scan
         self._record = record
         self._received: list[Frame] = []
@@ -153,8 +154,7 @@ class BusLoop:
         count = 0
         while message is not None:
             self._retry_s = _FIRST_RETRY_S
-            wall_s = self._wall_s() if self._wall_s is not None else None
-            frame = to_frame(message, self._monotonic_s(), self._stamp_s(), wall_s)
+            frame = self._clock.frame(message)
             if self._record:
                 self._received.append(frame)
             scan = driver.receive(frame)

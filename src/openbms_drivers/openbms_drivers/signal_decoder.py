@@ -98,6 +98,11 @@ class SignalDecoder:
             self._register(message, plan)
 
     @property
+    def plans(self) -> tuple[MessagePlan, ...]:
+        """The messages from which something is taken."""
+        return self._mapped
+
+    @property
     def messages(self) -> list[Any]:
         """The cantools messages from which something is taken."""
         return [plan.message for plan in self._mapped]

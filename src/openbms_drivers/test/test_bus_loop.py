@@ -1,0 +1,174 @@
+"""The loop on python-can's virtual bus: the real thread, the real clock, events instead of waiting."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import can
+import pytest
+from demo_device import DemoDevice
+
+from openbms_core.pack import LoadedPack
+from openbms_core.types import BusState, PackMeasurement, Validity
+from openbms_drivers.bus import Bus, FrameClock
+from openbms_drivers.bus_loop import BusLoop
+from openbms_drivers.frame import ERROR, EXTENDED, FD, Frame
+from openbms_drivers.pack_driver import PackDriver
+
+PATIENCE_S = 10.0
+"""Only a test that fails waits for this long."""
+
+
+class Running:
+    """A driver on a virtual bus, and the other end of it."""
+
+    def __init__(self, pack: LoadedPack, channel: str, *, record: bool = False) -> None:
+        self.scans: queue.Queue[tuple[PackMeasurement, list[Frame], list[Frame]]] = queue.Queue()
+        self.driver = PackDriver(pack, f"virtual:{channel}")
+        self.bus = Bus("virtual", channel)
+        self.loop = BusLoop(
+            self.driver,
+            self.bus,
+            monotonic_s=time.monotonic,
+            stamp_s=time.time,
+            wall_s=time.time,
+            on_scan=lambda *scan: self.scans.put(scan),
+            record=record,
+        )
+        self.other = can.Bus(interface="virtual", channel=channel)
+        self.loop.start()
+
+    def send(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            self.other.send(
+                can.Message(arbitration_id=frame.identifier, data=frame.data, is_extended_id=False)
+            )
+
+    def until(
+        self, wanted: Callable[[PackMeasurement], bool], before: Callable[[], None] = lambda: None
+    ) -> tuple[PackMeasurement, list[Frame], list[Frame]]:
+        """Give the first scan that is as wanted; ``before`` is done again before each one."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            before()
+            scan = self.scans.get(timeout=PATIENCE_S)
+            if wanted(scan[0]):
+                return scan
+        raise AssertionError("no such scan")
+
+    def heartbeat(self, timeout_s: float = PATIENCE_S) -> can.Message | None:
+        """Wait for the next Bms_Command."""
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            message = self.other.recv(left)
+            if message is not None and message.arbitration_id == 0x50:
+                return message
+        return None
+
+    def stop(self) -> None:
+        self.loop.stop()
+        self.other.shutdown()
+
+
+@pytest.fixture
+def running(demo_pack: LoadedPack, request: pytest.FixtureRequest) -> Iterator[Running]:
+    running = Running(demo_pack, request.node.name, record=True)
+    yield running
+    running.stop()
+
+
+def test_frames_in_scan_out(running: Running, device: DemoDevice) -> None:
+    scan, received, sent = running.until(
+        lambda scan: bool((scan.cell_voltage_validity == Validity.VALID).all()),
+        before=lambda: running.send(device.scan(0.0)),
+    )
+    assert scan.bus_state == BusState.OK
+    assert 0.0 <= scan.cell_voltage_ages_s.max() < 0.4
+    assert abs(scan.stamp_s - time.time()) < PATIENCE_S
+    assert 0x90 in {frame.identifier for frame in received}
+    assert all(frame.identifier in range(0x50, 0x71) for frame in sent)
+
+
+def test_the_heartbeat_counts_and_stops_with_the_loop(running: Running) -> None:
+    first, second = running.heartbeat(), running.heartbeat()
+    assert first is not None
+    assert second is not None
+    assert (second.data[0] & 15) == (first.data[0] + 1) % 16
+    running.loop.stop()
+    while running.other.recv(0.0) is not None:
+        pass
+    assert running.heartbeat(0.3) is None
+
+
+def test_the_heartbeat_stops_when_the_loop_hangs(demo_pack: LoadedPack, device: DemoDevice) -> None:
+    """Whoever publishes hangs: nothing may send on for a driver that is dead inside."""
+    running = Running(demo_pack, "hanging")
+    hung, release = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        hung.set()
+        release.wait(PATIENCE_S)
+
+    running.loop._on_scan = hang
+    assert hung.wait(PATIENCE_S)
+    while running.other.recv(0.0) is not None:
+        pass
+    assert running.heartbeat(0.3) is None
+    release.set()
+    running.stop()
+
+
+def test_a_bug_in_the_loop_ends_it_and_is_kept(demo_pack: LoadedPack) -> None:
+    running = Running(demo_pack, "failing")
+    done = threading.Event()
+
+    def fail(*_: object) -> None:
+        done.set()
+        raise ZeroDivisionError("a bug")
+
+    running.loop._on_scan = fail
+    assert done.wait(PATIENCE_S)
+    running.loop._thread.join(PATIENCE_S)  # type: ignore[union-attr]
+    assert isinstance(running.loop.failure, ZeroDivisionError)
+    assert not running.loop.running
+    assert not running.bus.is_open
+    running.stop()
+
+
+def test_a_bus_that_is_lost_is_said_and_opened_again(running: Running, device: DemoDevice) -> None:
+    running.until(lambda scan: scan.bus_state == BusState.OK, before=lambda: running.send(device.scan(0.0)))
+    running.bus._bus.shutdown()  # the interface goes away under the driver
+    scan, _, _ = running.until(lambda scan: scan.bus_state != BusState.OK)
+    assert (scan.cell_voltage_validity == Validity.BUS_LOST).all()
+    assert "virtual" in scan.bus_message
+    running.until(lambda scan: scan.bus_state == BusState.OK, before=lambda: running.send(device.scan(0.0)))
+
+
+def test_foreign_traffic_alone_is_named(running: Running) -> None:
+    foreign = Frame(0x6B0, b"\x01")
+    running.driver.health._silent_after_s = 0.2
+    scan, _, _ = running.until(
+        lambda scan: scan.bus_state == BusState.UNKNOWN_FRAMES, before=lambda: running.send([foreign])
+    )
+    assert "0x6B0" in scan.bus_message
+
+
+def test_a_frame_clock_dates_back_and_never_runs_back() -> None:
+    times = iter([10.0, 10.001, 10.0015])
+    walls = iter([1000.010, 1000.0, 1005.0])
+    clock = FrameClock(lambda: next(times), lambda: 500.0, lambda: next(walls))
+
+    def message(stamp: float, **kind: bool) -> can.Message:
+        return can.Message(timestamp=stamp, arbitration_id=5, data=b"\x01", **kind)
+
+    first = clock.frame(message(1000.0, is_extended_id=True, is_fd=True))
+    assert first.monotonic_s == pytest.approx(9.99)
+    assert first.stamp_s == pytest.approx(499.99)
+    assert first.flags == EXTENDED | FD
+    second = clock.frame(message(2000.0, is_extended_id=False, is_error_frame=True))
+    assert (second.monotonic_s, second.flags) == (10.001, ERROR), "a stamp of the future is not believed"
+    third = clock.frame(message(0.0))
+    assert third.monotonic_s == 10.0015, "nor one of another clock"
