@@ -1,10 +1,10 @@
 """How ROS 2 messages travel between the processes of this computer.
 
 Fast DDS 2.14 (the default middleware of Jazzy) prefers shared memory. There the death of one process by
-``kill -9``, or one that is not scheduled for a second on a busy computer, can cut off others for good (its issues
-5469 and 5053, its pull request 4737), and leaves segments in ``/dev/shm``. The death of a recorder must not touch
-driver and monitor: our processes use UDP over the loopback, which does not notice a few kilobytes ten times a
-second. Others reach them by UDP as well.
+``kill -9``, or one that is not scheduled for a second on a busy computer, can cut off others for good
+(its issues 5469 and 5053, its pull request 4737), and leaves segments in ``/dev/shm``. The death of a
+recorder must not touch driver and monitor: our processes use UDP over the loopback, which does not
+notice a few kilobytes ten times a second. Others reach them by UDP as well.
 """
 
 from __future__ import annotations

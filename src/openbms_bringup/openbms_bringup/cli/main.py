@@ -206,24 +206,18 @@ def _answer(call: Callable[[], tuple[bool, str]]) -> None:
     os._exit(0 if accepted else 1)
 
 
-def _add_replay() -> None:
-    """Add `openbms replay` where the estimation tools are there."""
-    from importlib.util import find_spec
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
+)
+def replay(context: typer.Context) -> None:
+    """Run the estimators over a recording, without ROS."""
+    # numpy and scipy are imported here only: its options are read by an application of its own
+    from openbms_bringup.cli.replay import replay as command
 
-    if find_spec("openbms_bringup.cli.replay") is None:
-        return
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command()(command)
+    alone(args=context.args, prog_name="openbms replay")
 
-    @app.command(
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
-    )
-    def replay(context: typer.Context) -> None:
-        """Run the estimators over a recording, without ROS."""
-        from openbms_bringup.cli.replay import app as replay_app
-
-        replay_app(args=context.args, prog_name="openbms replay")
-
-
-_add_replay()
 
 if __name__ == "__main__":
     app()
