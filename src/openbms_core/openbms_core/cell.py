@@ -156,20 +156,23 @@ class ImpedanceTables(StrictModel):
 class ModelErrorTables(StrictModel):
     """How far the model is from the cell: standard deviations from the residuals of the fit.
 
-    The slow error keeps its value over ``correlation_soc`` of charge and over ``correlation_time_s``; an estimator must
-    not average it away as if it were noise.
+    The slow error keeps its value while the OCV moves by ``correlation_v`` and over ``correlation_time_s``; an estimator
+    must not average it away as if it were noise. (Volts, not SoC: where the OCV is steep its error changes fast.)
     """
 
     soc_breakpoints: SocAxis
     temperature_breakpoints_degc: TemperatureAxis
     slow_std_v: Table
     """Standard deviation of the slow voltage error [V] (OCV, diffusion)."""
-    correlation_soc: Annotated[Number, Field(gt=0, le=1)] = 0.1
+    correlation_v: Annotated[Number, Field(gt=0, le=1)] = 0.03
     correlation_time_s: Positive = 3600.0
     fast_overpotential_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.05
     """Standard deviation of the fast voltage error as a part of the instantaneous overpotential."""
     resistance_relative_std: list[Annotated[Number, Field(gt=0, le=1)]]
-    """Standard deviation of the error of all resistances together, one value per temperature breakpoint."""
+    """Standard deviation of the error of the instantaneous resistance, one value per temperature breakpoint."""
+    pair_relative_std: list[Annotated[Number, Field(gt=0, le=2)]]
+    """Standard deviation of the error of the currents in the RC pairs as a part of the current (two pairs are not
+    diffusion), one value per temperature breakpoint."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -178,11 +181,12 @@ class ModelErrorTables(StrictModel):
         rows = len(self.temperature_breakpoints_degc)
         _shaped("slow_std_v", self.slow_std_v, rows, len(self.soc_breakpoints))
         _above("slow_std_v", self.slow_std_v, 0.0)
-        if len(self.resistance_relative_std) != rows:
-            raise ValueError(
-                f"resistance_relative_std has {len(self.resistance_relative_std)} values, but there are {rows} "
-                "temperature breakpoints: give one value for each"
-            )
+        for name in ("resistance_relative_std", "pair_relative_std"):
+            count = len(getattr(self, name))
+            if count != rows:
+                raise ValueError(
+                    f"{name} has {count} values, but there are {rows} temperature breakpoints: give one value for each"
+                )
         return self
 
 

@@ -39,6 +39,7 @@ KELVIN = 273.15
 _SOC_FIRST, _SOC_LAST, _SOC_COUNT = -0.05, 1.05, 441
 _TEMPERATURE_FIRST, _TEMPERATURE_LAST, _TEMPERATURE_COUNT = -40.0, 70.0, 89
 _NEGLIGIBLE_OHM = 1e-7
+_CHORD_SOC = 0.02
 
 _COLUMNS = (
     "ocv_v",
@@ -54,6 +55,8 @@ _COLUMNS = (
     "tau2_s",
     "slow_std_v",
     "resistance_relative_std",
+    "pair_relative_std",
+    "chord_v",
 )
 
 
@@ -79,6 +82,11 @@ class CellParameters:
     slow_std_v: FloatArray
     """Standard deviation of the slow model error [V]."""
     resistance_relative_std: FloatArray
+    """Standard deviation of the error of the instantaneous resistance, relative."""
+    pair_relative_std: FloatArray
+    """Standard deviation of the error of the currents in the RC pairs, relative to the current."""
+    chord_v: FloatArray
+    """Slope of ``ocv_v`` over ±2 % SoC [V per unit SoC]: for estimators, which do not know the SoC better."""
 
     def instant_v(self, current_a: ArrayLike) -> FloatArray:
         """Overpotential that follows the current at once [V]."""
@@ -138,7 +146,7 @@ class CellModel:
     hysteresis_soc: float
     voltage_min_v: float
     voltage_max_v: float
-    correlation_soc: float
+    correlation_v: float
     correlation_time_s: float
     fast_overpotential_ratio: float
     fitted_temperature_range_degc: tuple[float, float]
@@ -165,6 +173,10 @@ class CellModel:
             # a straight line goes on beyond empty and full
             tables[name] = _linear(curve(inside) + slope * (soc - inside), temperatures, grid)
             tables[slope_name] = _linear(slope, temperatures, grid)
+
+        half = np.clip(inside + _CHORD_SOC, 0.0, 1.0), np.clip(inside - _CHORD_SOC, 0.0, 1.0)
+        average = PchipInterpolator(axis, (up + down) / 2, axis=1)
+        tables["chord_v"] = _linear((average(half[0]) - average(half[1])) / (half[0] - half[1]), temperatures, grid)
 
         impedance = cell.impedance
         axis = np.asarray(impedance.soc_breakpoints)
@@ -193,11 +205,11 @@ class CellModel:
         temperatures = np.asarray(error.temperature_breakpoints_degc)
         rows = _over_soc(np.asarray(error.soc_breakpoints), np.asarray(error.slow_std_v), soc)
         tables["slow_std_v"] = _arrhenius(rows, temperatures, grid, cold, 0.0)
-        relative = np.asarray(error.resistance_relative_std)[:, None]
         outside = np.maximum(temperatures[0] - grid, 0) + np.maximum(grid - temperatures[-1], 0)
-        # extrapolation: 1 % more uncertainty for every kelvin beyond the fitted range
-        relative = _linear(relative, temperatures, grid) + 0.01 * outside[:, None]
-        tables["resistance_relative_std"] = np.repeat(relative, len(soc), axis=1)
+        for name in ("resistance_relative_std", "pair_relative_std"):
+            relative = _linear(np.asarray(getattr(error, name))[:, None], temperatures, grid)
+            # extrapolation: 1 % more uncertainty for every kelvin beyond the fitted range
+            tables[name] = np.repeat(relative + 0.01 * outside[:, None], len(soc), axis=1)
 
         stacked = np.stack([tables[name] for name in _COLUMNS], axis=-1)
         stacked.setflags(write=False)
@@ -209,7 +221,7 @@ class CellModel:
             hysteresis_soc=cell.ocv.hysteresis_soc,
             voltage_min_v=cell.voltage_min_v,
             voltage_max_v=cell.voltage_max_v,
-            correlation_soc=error.correlation_soc,
+            correlation_v=error.correlation_v,
             correlation_time_s=error.correlation_time_s,
             fast_overpotential_ratio=error.fast_overpotential_ratio,
             fitted_temperature_range_degc=(

@@ -70,6 +70,18 @@ def _moving_mean(record: Record, values: FloatArray, seconds: float) -> FloatArr
     return found
 
 
+def _pair_relative_std(pulses: Record, residual: FloatArray, overpotential: FloatArray) -> float:
+    """Error of the RC pairs from the rests after pulses, where they are all of the overpotential, relative.
+
+    Twice the ratio of residual to the pairs' voltage: √2 because the pairs' errors are independent of each other in the
+    filter, √2 because the fit has seen these pulses.
+    """
+    resting = pulses.judged & (np.abs(pulses.current_a) < 0.02) & (pulses.soc > 0.2) & (np.abs(overpotential) > 0.01)
+    weight = pulses.weight[resting] ** 2
+    ratio = np.sum(weight * residual[resting] ** 2) / np.sum(weight * overpotential[resting] ** 2)
+    return float(2.0 * np.sqrt(ratio))
+
+
 def model_error_tables(
     records: Mapping[float, Sequence[Record]],
     fits: Sequence[TemperatureFit],
@@ -109,7 +121,7 @@ def model_error_tables(
             rest = {key: [r for index, r in enumerate(tests) if index != out] for key, tests in records.items()}
             judge(fit_cell(rest, settings, search=search)[0], out)
 
-    slow_rows, relative = [], []
+    slow_rows, relative, pairs = [], [], []
     fast_square, overpotential_square = 0.0, 0.0
     for temperature in sorted(records):
         soc, error, weight, slopes = [], [], [], []
@@ -129,16 +141,20 @@ def model_error_tables(
         # where these tests never were (cold and empty) the error is at least that of the last place they were at
         reached = np.maximum(centres, float(all_soc.min()))
         slow = _wide_rms(all_soc, np.concatenate(error), np.concatenate(weight), reached, 0.04)
-        slow_rows.append(np.maximum(slow, 0.002))
+        # few tests: where they happen to agree with the fit the error is not that small
+        typical = float(np.mean(slow[centres >= 0.2] ** 2))
+        slow_rows.append(np.sqrt(0.5 * (slow**2 + typical)))
+        pairs.append(_pair_relative_std(*found[temperature][0]))
         relative.append(float(np.sqrt(np.mean(np.square(slopes)))))
     return {
         "soc_breakpoints": list(ERROR_SOC),
         "temperature_breakpoints_degc": sorted(records),
         "slow_std_v": [[round(float(v), 4) for v in row] for row in slow_rows],
-        "correlation_soc": 0.03,
+        "correlation_v": 0.03,
         "correlation_time_s": 3600.0,
         "fast_overpotential_ratio": round(float(np.sqrt(fast_square / overpotential_square)), 3),
         "resistance_relative_std": [round(max(value, 0.03), 3) for value in relative],
+        "pair_relative_std": [round(value, 2) for value in pairs],
     }
 
 

@@ -61,14 +61,16 @@ class EkfSettings:
         Innovations beyond this many standard deviations lose weight.
     restart_sigma, restart_after_s : float
         Innovations beyond this many standard deviations for this long [s] open the SoC again.
-    pair_relative_std : float
-        Error of the currents in the RC pairs as a part of the current (diffusion is not two pairs).
     unknown_current_c : float
         Standard deviation of the current while it is not measured, as a part of the capacity per hour.
     long_step_s : float
         Steps longer than this without a measured charge count as unmeasured current [s].
     relinearise_soc : float
         Corrections of more SoC than this are iterated.
+    fast_correlation_s : float
+        Time for which the fast error of the model keeps its value [s].
+    first_gate : float
+        A first voltage further than this many standard deviations from a given SoC overrules it.
     default_temperature_degc : float
         Used until the first temperature [°C].
     """
@@ -84,9 +86,10 @@ class EkfSettings:
     restart_sigma: float = 5.0
     restart_after_s: float = 30.0
     unknown_current_c: float = 0.5
-    pair_relative_std: float = 0.5
     long_step_s: float = 60.0
     relinearise_soc: float = 0.01
+    fast_correlation_s: float = 5.0
+    first_gate: float = 2.0
     default_temperature_degc: float = 25.0
     resistance_correlation_soc: float = 0.3
     resistance_correlation_time_s: float = 14_400.0
@@ -156,6 +159,7 @@ class SocEkf:
         self._current = np.zeros(n_cells)
         self._blind_s = np.zeros(n_cells)
         self._contradicted_s = np.zeros(n_cells)
+        self._correlated = 1.0
 
     def set_capacity(self, capacity_ah: ArrayLike) -> None:
         """Take over new capacities [Ah], shape () or (n_cells,), for example from the SoH estimator."""
@@ -198,6 +202,8 @@ class SocEkf:
             self._start(fresh, voltage, np.where(has_current, current, 0.0), slow_std, parameters)
             parameters = self.model.parameters(self.x[Z], self._temperature)
         if regular:
+            # an error that lasts seconds counts once, however often it is sampled
+            self._correlated = 1.0 + 2.0 * self.settings.fast_correlation_s / dt
             has_charge = self._predict(dt, current, _cells(sample.charge_increment_ah, n), parameters, slow_std)
             if not has_charge.all():
                 quality[~has_charge] |= np.uint8(Quality.CURRENT_MISSING)
@@ -297,7 +303,8 @@ class SocEkf:
         a1 = np.exp(-dt / p.tau1_s)
         a2 = np.exp(-dt / p.tau2_s)
         distance = np.abs(moved)
-        forget_e = np.exp(-distance / self.model.correlation_soc - dt / self.model.correlation_time_s)
+        swept = p.chord_v * distance
+        forget_e = np.exp(-swept / self.model.correlation_v - dt / self.model.correlation_time_s)
         forget_s = np.exp(
             -distance / settings.resistance_correlation_soc - dt / settings.resistance_correlation_time_s
         )
@@ -319,7 +326,7 @@ class SocEkf:
         new[:, Z] += fp[:, B] * drift
         new[Z, Z] += settings.charge_relative_std**2 * distance + blind_variance
         new[B, B] += (settings.current_bias_std_c * capacity) ** 2 * (dt / settings.current_bias_walk_s)
-        swing = (settings.pair_relative_std * mean_current) ** 2
+        swing = (p.pair_relative_std * mean_current) ** 2
         new[I1, I1] += swing * (1.0 - a1 * a1)
         new[I2, I2] += swing * (1.0 - a2 * a2)
         if not known.all():
@@ -353,13 +360,16 @@ class SocEkf:
         pairs = p.r1_ohm * x[I1] + p.r2_ohm * x[I2]
         expected = p.ocv_v + p.half_gap_v * self.direction + ratio * instant + pairs + x[E]
         h = np.empty((6, self.n_cells))
-        h[Z] = p.docv_dsoc_v + p.dhalf_gap_dsoc_v * self.direction
+        # the tangent would change with every correction, and each change look like new knowledge
+        h[Z] = p.chord_v + p.dhalf_gap_dsoc_v * self.direction
         h[I1] = p.r1_ohm
         h[I2] = p.r2_ohm
         h[B] = 0.0  # an offset is seen by the charge it moves; its voltage drop is lost in the error of the model
         h[S] = instant
         h[E] = 1.0
-        noise = self.settings.voltage_noise_std_v**2 + (self.model.fast_overpotential_ratio * instant) ** 2
+        noise = self.settings.voltage_noise_std_v**2 + self._correlated * (
+            self.model.fast_overpotential_ratio * instant
+        ) ** 2
         return expected, h, noise
 
     def _correct(
@@ -375,7 +385,9 @@ class SocEkf:
         # contradiction that lasts (or a first voltage that contradicts the given SoC): the SoC itself must be wrong
         against = squared > settings.restart_sigma**2 * (variance + noise)
         self._contradicted_s = np.where(use, np.where(against, self._contradicted_s + dt, 0.0), self._contradicted_s)
-        restart = (self._contradicted_s > settings.restart_after_s) | (fresh & against)
+        restart = (self._contradicted_s > settings.restart_after_s) | (
+            fresh & (squared > settings.first_gate**2 * (variance + noise))
+        )
         if restart.any():
             quality[restart] |= np.uint8(Quality.RESTARTED)
             self.p[Z, Z] = np.where(restart, np.maximum(self.p[Z, Z], settings.unknown_soc_std**2), self.p[Z, Z])
