@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from ws_common import (
@@ -194,6 +195,8 @@ def write_commands() -> None:
     each start would take most of a second.
     """
     bare = {"HOME": os.environ.get("HOME", "/"), "PATH": "/usr/bin:/bin"}
+    # colcon's scripts would call the venv's Python unquoted, which a space in the checkout's path breaks.
+    bare["COLCON_PYTHON_EXECUTABLE"] = sys.executable
     after = sourced(ROOT / "install" / "setup.bash", bare)
     plain = {
         name: value for name, value in after.items() if name not in PREPENDED and bare.get(name) != value
