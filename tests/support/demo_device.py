@@ -14,8 +14,8 @@ from openbms_drivers.frame import Frame
 class DemoDevice:
     """Encodes frames with counter and checksum by cantools, independent of the driver's own bit code."""
 
-    def __init__(self, pack: LoadedPack) -> None:
-        self.database = Database(pack)
+    def __init__(self, pack: LoadedPack, database: Database | None = None) -> None:
+        self.database = database or Database(pack)
         self.data_ids = {
             entry.message: entry.checksum.data_id
             for entry in (*pack.file.device.integrity, *pack.file.device.commands)

@@ -25,6 +25,8 @@ __all__ = ["Bus", "BusError", "FrameClock"]
 
 _CONNECT_TIMEOUT_S = 1.0
 _SEND_TIMEOUT_S = 0.2
+_QUEUE_TIMEOUT_S = 0.02
+"""A transmit queue that is full stays full while nobody acknowledges."""
 _PLAUSIBLE_DELAY_S = 0.5
 _EMPTY_READS_BEFORE_CHECK = 3
 
@@ -172,7 +174,7 @@ class Bus:
             bitrate_switch=bool(frame.flags & BIT_RATE_SWITCH),
         )
         try:
-            self._bus.send(message, timeout=_SEND_TIMEOUT_S if self.interface == "socketcan" else None)
+            self._bus.send(message, timeout=_QUEUE_TIMEOUT_S if self.interface == "socketcan" else None)
         except Exception as error:
             full = isinstance(error, can.CanError) and getattr(error, "error_code", None) in (
                 None,

@@ -19,6 +19,7 @@ __all__ = ["BusLoop"]
 
 _FIRST_RETRY_S = 0.2
 _LAST_RETRY_S = 5.0
+_SEND_PAUSE_S = 0.05
 _LONGEST_WAIT_S = 0.01
 """A new command waits for this long at most."""
 _BATCH = 256
@@ -70,6 +71,7 @@ class BusLoop:
         self._thread: threading.Thread | None = None
         self._retry_at_s = 0.0
         self._retry_s = _FIRST_RETRY_S
+        self._send_again_s = 0.0
         self.failure: BaseException | None = None
         """What ended the loop against its will."""
         self.turned_s = 0.0
@@ -134,22 +136,35 @@ class BusLoop:
 
     def _lost(self, reason: str) -> None:
         self._driver.encoder.resend()
-        if self._bus.is_open:  # a frame that could not be sent, on a bus that may still be read
-            self._driver.health.send_failed(reason, self._monotonic_s())
-            return
         self._driver.health.lost(reason)
         self._retry_at_s = self._monotonic_s() + self._retry_s
         self._retry_s = min(2.0 * self._retry_s, _LAST_RETRY_S)
 
+    def _send_due(self) -> None:
+        now = self._monotonic_s()
+        if now < self._send_again_s:
+            return
+        for frame in self._driver.frames_due(now, self._stamp_s()):
+            try:
+                self._bus.send(frame)
+            except BusError as error:
+                if not self._bus.is_open:
+                    raise
+                # a full queue: go on receiving, and try again in a moment
+                self._driver.health.send_failed(str(error), self._monotonic_s())
+                self._driver.encoder.resend()
+                self._send_again_s = self._monotonic_s() + _SEND_PAUSE_S
+                return
+            if self._record:
+                self._sent.append(frame)
+
     def _turn(self) -> None:
         driver, bus = self._driver, self._bus
         # first what is due: a burst of frames must not hold the heartbeat back
-        for frame in driver.frames_due(self._monotonic_s(), self._stamp_s()):
-            bus.send(frame)
-            if self._record:
-                self._sent.append(frame)
+        self._send_due()
         self._close_due_scan()
-        wait_s = min(max(driver.next_event_s() - self._monotonic_s(), 0.0), _LONGEST_WAIT_S)
+        due_s = min(driver.scan.deadline_s, max(driver.encoder.next_due_s(), self._send_again_s))
+        wait_s = min(max(due_s - self._monotonic_s(), 0.0), _LONGEST_WAIT_S)
         message = bus.receive(wait_s)
         count = 0
         while message is not None:

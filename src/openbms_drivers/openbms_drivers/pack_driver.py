@@ -33,6 +33,8 @@ class PackDriver:
         ``interface:channel``, for sentences about the bus.
     simulated : bool
         The bus is the twin's and time may run faster: charge is integrated over the stamps.
+    database : Database, optional
+        Its DBC, where it is loaded already.
 
     Raises
     ------
@@ -40,10 +42,17 @@ class PackDriver:
         The pack file asks for a device, DBC, message or signal that does not exist.
     """
 
-    def __init__(self, pack: LoadedPack, bus_name: str = "bus", *, simulated: bool = False) -> None:
+    def __init__(
+        self,
+        pack: LoadedPack,
+        bus_name: str = "bus",
+        *,
+        simulated: bool = False,
+        database: Database | None = None,
+    ) -> None:
         device = pack.file.device
         self.pack = pack
-        self.database = Database(pack)
+        self.database = database or Database(pack)
         known = sorted(
             folder.name for folder in _DEVICES.iterdir() if folder.is_dir() and folder.name[0].isalpha()
         )
@@ -102,10 +111,6 @@ class PackDriver:
     def frames_due(self, now_s: float, stamp_s: float = 0.0) -> list[Frame]:
         """Give the frames that are to be sent now."""
         return self.encoder.frames_due(now_s, stamp_s)
-
-    def next_event_s(self) -> float:
-        """When :meth:`tick` or :meth:`frames_due` has something to do (monotonic)."""
-        return min(self.scan.deadline_s, self.encoder.next_due_s())
 
     def contactors_open(self, now_s: float) -> bool:
         """Tell whether the driver may stop: nothing is closed, as far as can be known.

@@ -13,7 +13,7 @@ from demo_device import DemoDevice
 
 from openbms_core.pack import LoadedPack
 from openbms_core.types import BusState, PackMeasurement, Validity
-from openbms_drivers.bus import Bus, FrameClock
+from openbms_drivers.bus import Bus, BusError, FrameClock
 from openbms_drivers.bus_loop import BusLoop
 from openbms_drivers.frame import ERROR, EXTENDED, FD, Frame
 from openbms_drivers.pack_driver import PackDriver
@@ -145,6 +145,22 @@ def test_a_bus_that_is_lost_is_said_and_opened_again(running: Running, device: D
     assert (scan.cell_voltage_validity == Validity.BUS_LOST).all()
     assert "virtual" in scan.bus_message
     running.until(lambda scan: scan.bus_state == BusState.OK, before=lambda: running.send(device.scan(0.0)))
+
+
+def test_a_full_transmit_queue_does_not_stop_reception(
+    running: Running, device: DemoDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(frame: Frame) -> None:
+        raise BusError("The transmit queue is full")
+
+    monkeypatch.setattr(running.bus, "send", full)
+    good = lambda scan: bool((scan.cell_voltage_validity == Validity.VALID).all())  # noqa: E731
+    running.until(good, before=lambda: running.send(device.scan(0.0)))
+    running.until(good, before=lambda: running.send(device.scan(0.0)))
+    while running.other.recv(0.0) is not None:
+        pass
+    monkeypatch.undo()
+    assert running.heartbeat() is not None
 
 
 def test_foreign_traffic_alone_is_named(running: Running) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from openbms_core.pack import LoadedPack
 from openbms_core.types import UNKNOWN, BusState, PackMeasurement, Validity
+from openbms_drivers.database import Database
 from openbms_drivers.frame import ERROR, REMOTE, Frame
 from openbms_drivers.pack_driver import PackDriver
 
@@ -62,8 +63,8 @@ def feed(driver: PackDriver, frames: list[Frame]) -> list[PackMeasurement]:
 
 
 @pytest.fixture
-def driver(demo_pack: LoadedPack) -> PackDriver:
-    driver = PackDriver(demo_pack)
+def driver(demo_pack: LoadedPack, demo_database: Database) -> PackDriver:
+    driver = PackDriver(demo_pack, database=demo_database)
     driver.health.opened(0.0)
     driver.start(0.0)
     return driver
@@ -299,9 +300,13 @@ arbitrary = st.tuples(
 @settings(max_examples=40, deadline=None)
 @given(frames=st.lists(arbitrary, max_size=60), real=st.lists(st.booleans(), max_size=4))
 def test_whatever_comes_a_scan_holds(
-    demo_pack: LoadedPack, frames: list[tuple[int, bytes, int, float, bool]], real: list[bool]
+    demo_pack: LoadedPack,
+    demo_database: Database,
+    frames: list[tuple[int, bytes, int, float, bool]],
+    real: list[bool],
 ) -> None:
-    driver, device, now = PackDriver(demo_pack), DemoDevice(demo_pack), 0.0
+    driver, device = PackDriver(demo_pack, database=demo_database), DemoDevice(demo_pack, demo_database)
+    now = 0.0
     driver.health.opened(0.0)
     driver.start(0.0)
     scans = []
