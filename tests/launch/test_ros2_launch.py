@@ -1,99 +1,39 @@
-"""The launch files with the real ros2 launch, where it is installed (elsewhere: test_run.py)."""
+"""The launch files with the real command `ros2 launch`, where it is installed (elsewhere: test_run.py)."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from processes import Process, free_domain, wait_until
+from processes import Process, free_domain
 
-rclpy = pytest.importorskip("rclpy")
-launch_pytest = pytest.importorskip("launch_pytest")
+pytest.importorskip("launch_ros")
+ROS2 = shutil.which("ros2")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.ros_install,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(ROS2 is None, reason="no ros2 command in the PATH"),
+]
 
-from ament_index_python.packages import get_package_share_directory  # noqa: E402
-from launch.actions import IncludeLaunchDescription, SetEnvironmentVariable  # noqa: E402
-from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
-from launch_pytest.actions import ReadyToTest  # noqa: E402
-
-from launch import LaunchDescription  # noqa: E402
-from openbms_core.ros.interfaces import interface_type, qos_profile, topic_row  # noqa: E402
-
-pytestmark = [pytest.mark.system, pytest.mark.ros_install, pytest.mark.timeout(120)]
-
-DOMAIN = free_domain()  # at most 99
+LAUNCH = [str(ROS2), "launch", "openbms_bringup", "openbms.launch.py"]
 START_S = 40.0
-DRIVE = 3
 PROCESSES = ("sim", "driver", "safety", "bms", "data", "ui")
 
 
-def launch_file(name: str) -> str:
-    return str(Path(get_package_share_directory("openbms_bringup"), "launch", name))
-
-
-def parameters(folder: Path) -> str:
-    """Write a parameter file: another program may listen on the usual port of the live view."""
-    path = folder / "parameters.yaml"
-    path.write_text("/**/foxglove_server:\n  ros__parameters:\n    port: 0\n")
-    return str(path)
-
-
-@launch_pytest.fixture
-def system(tmp_path: Path) -> LaunchDescription:
-    return LaunchDescription(
-        [
-            SetEnvironmentVariable("ROS_DOMAIN_ID", str(DOMAIN)),
-            SetEnvironmentVariable("XDG_DATA_HOME", str(tmp_path)),
-            IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(launch_file("sim.launch.py")),
-                launch_arguments=[("params", parameters(tmp_path))],
-            ),
-            ReadyToTest(),
-        ]
-    )
-
-
-@pytest.fixture
-def states() -> Iterator[list[int]]:
-    """States of the pack as they are published."""
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=DOMAIN)
-    node = rclpy.create_node("launch_test", namespace="bms", context=context)
-    executor = rclpy.executors.SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    seen: list[int] = []
-    row = topic_row("state")
-    node.create_subscription(
-        interface_type(row.type), "state", lambda message: seen.append(message.state), qos_profile(row)
-    )
-    spinning = threading.Thread(target=executor.spin, daemon=True)
-    spinning.start()
-    yield seen
-    executor.shutdown()
-    node.destroy_node()
-    context.try_shutdown()
-
-
-@pytest.mark.launch(fixture=system)
-def test_demonstration_comes_to_drive(states: list[int]) -> None:
-    wait_until(lambda: DRIVE in states, START_S, "the pack drives")
-
-
 def test_interrupt_ends_everything_in_order(tmp_path: Path) -> None:
-    ros2 = shutil.which("ros2")
-    if ros2 is None:
-        pytest.skip("no ros2 command in the PATH")
-    launch = ["python", ros2, "launch", "openbms_bringup", "openbms.launch.py"]
+    parameters = tmp_path / "parameters.yaml"
+    # another program may listen on the usual port of the live view
+    parameters.write_text("/**/foxglove_server:\n  ros__parameters:\n    port: 0\n")
     # interactive shells send Ctrl-C to the whole group; a service manager to ros2 launch alone, as here
     with Process(
-        [*launch, "sim:=true", f"params:={parameters(tmp_path)}"],
+        [*LAUNCH, "sim:=true", f"params:={parameters}"],
         {
-            "ROS_DOMAIN_ID": str(DOMAIN + 1),
+            "ROS_DOMAIN_ID": str(free_domain()),
             "XDG_DATA_HOME": str(tmp_path),
             "ROS_LOG_DIR": str(tmp_path / "log"),
         },
@@ -111,12 +51,9 @@ def test_interrupt_ends_everything_in_order(tmp_path: Path) -> None:
 
 
 def test_a_wrong_pack_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    ros2 = shutil.which("ros2")
-    if ros2 is None:
-        pytest.skip("no ros2 command in the PATH")
     with Process(
-        ["python", ros2, "launch", "openbms_bringup", "openbms.launch.py", "pack:=nothing"],
-        {"ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(tmp_path)},
+        [*LAUNCH, "pack:=nothing"],
+        {"ROS_DOMAIN_ID": str(free_domain()), "ROS_LOG_DIR": str(tmp_path)},
     ) as process:
         assert process.wait(START_S) != 0
         assert "nothing: no such file" in process.output

@@ -17,7 +17,10 @@ def test_second_run_takes_the_next_domain_and_says_so(tmp_path: Path) -> None:
     assert (first.domain, first.moved_from) == (0, None)
     assert (second.domain, second.moved_from) == (1, 0)
     first.release()
-    assert claim_domain("/bms/", None, tmp_path).domain == 0
+    third = claim_domain("/bms/", None, tmp_path)
+    assert third.domain == 0
+    second.release()
+    third.release()
 
 
 def test_a_domain_that_was_asked_for_is_not_changed(tmp_path: Path) -> None:
@@ -26,6 +29,8 @@ def test_a_domain_that_was_asked_for_is_not_changed(tmp_path: Path) -> None:
         claim_domain("bms", "7", tmp_path)
     other = claim_domain("other", "7", tmp_path)
     assert other.domain == first.domain == 7
+    first.release()
+    other.release()
 
 
 def test_a_domain_must_be_a_number(tmp_path: Path) -> None:

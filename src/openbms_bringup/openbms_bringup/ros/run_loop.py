@@ -52,7 +52,7 @@ class RunLoop:
         self._live: Live | None = None
         self._node: Any = None
         self._reason = ""
-        self._state_at_end: str | None = None
+        self._state_at_end: tuple[str | None, str] = (None, "")
         self._stop_s = 0.0
 
     def __call__(self) -> int:
@@ -124,7 +124,7 @@ class RunLoop:
 
     def _end(self, supervisor: Supervisor, executor: Any, future: Any) -> None:
         """End every process; go on listening, so that the opening of the contactors is seen."""
-        self._state_at_end = self._status.state
+        self._state_at_end = (self._status.state, self._status.reason)
         self._sample(supervisor, memory=True)
         self._say(False, f"ending: {self._reason}")
         supervisor.request_stop()
@@ -220,7 +220,8 @@ class RunLoop:
             for one in supervisor.processes
         ]
         uses.append(ProcessUse(_OWN, self._meter.cpu_percent(_OWN), self._meter.memory_mb(_OWN), 1))
-        last_state, status.state = status.state, self._state_at_end
+        last_state = status.state
+        status.state, status.reason = self._state_at_end
         content = summary(
             status,
             bag_mb=folder_mb(status.bags),

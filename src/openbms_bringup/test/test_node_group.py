@@ -1,0 +1,65 @@
+"""The process of a group: what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from openbms_bringup.ros.node_group import check_remaps, node_class
+from openbms_bringup.transport import choose_transport
+from openbms_core.config_file import ConfigError
+
+
+def test_a_new_node_name_is_refused() -> None:
+    check_remaps(["--ros-args", "-r", "__ns:=/bms"])
+    with pytest.raises(ConfigError, match="renames every node"):
+        check_remaps(["--ros-args", "-r", "__node:=x"])
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("openbms_nowhere.x:Y", "'openbms_nowhere' is missing"),
+        ("openbms_core.pack:Nothing", "has no 'Nothing'"),
+    ],
+)
+def test_a_class_that_is_not_there(path: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        node_class(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--system", "nothing", "--process", "driver"], "nothing: no such file"),
+        (["--system", "demo", "--process", "nobody"], "no process 'nobody'; there are: sim, driver"),
+        (["--system", "demo", "--process", "ui", "--ros-args", "-r", "__node:=x"], "renames every node"),
+    ],
+)
+def test_a_refusal_is_one_sentence_and_exit_code_2(arguments: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "openbms_bringup.ros.node_group", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "UDPv4"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "SHM"}, "SHM"),
+        ({"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"}, None),
+    ],
+)
+def test_the_users_choice_of_transport_stays(monkeypatch, environment: dict, expected: str | None) -> None:
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "")  # restored at the end, whatever is set here
+    for name in ("FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    choose_transport()
+    assert os.environ.get("FASTDDS_BUILTIN_TRANSPORTS") == expected
