@@ -1,8 +1,8 @@
 """Cell file: what is known of one type of cell, with where it is known from.
 
-One YAML file per cell (``config/cells/<cell>.yaml``). Every key carries its unit; tables are lists of rows, one row per
-temperature breakpoint, one column per state-of-charge breakpoint. :func:`load_cell` reads and checks the file,
-:class:`openbms_core.models.ecm.CellModel` computes with it.
+One YAML file per cell (``config/cells/<cell>.yaml``). Every key carries its unit; tables are lists of rows,
+one row per temperature breakpoint, one column per state-of-charge breakpoint. :func:`load_cell` reads and
+checks the file, :class:`openbms_core.models.ecm.CellModel` computes with it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def _rising(name: str, values: list[float]) -> None:
 def _shaped(name: str, table: list[list[float]], rows: int, columns: int) -> None:
     if len(table) != rows:
         raise ValueError(
-            f"{name} has {len(table)} rows, but there are {rows} temperature breakpoints: give one row for each"
+            f"{name} has {len(table)} rows, but there are {rows} temperature breakpoints: give one row "
+            f"for each"
         )
     for index, row in enumerate(table):
         if len(row) != columns:
@@ -60,7 +61,8 @@ def _above(name: str, table: list[list[float]], least: float, *, equal: bool = F
         for j, value in enumerate(row):
             if value < least or (value == least and not equal):
                 raise ValueError(
-                    f"{name} row {i} value {j} is {value}: it must be {'at least' if equal else 'above'} {least}"
+                    f"{name} row {i} value {j} is {value}: it must be {'at least' if equal else 'above'} "
+                    f"{least}"
                 )
 
 
@@ -137,7 +139,9 @@ class ImpedanceTables(StrictModel):
             _shaped(name, table, *shape)
             _above(name, table, 0.0)
         if (self.kinetic_resistance_ohm is None) != (self.kinetic_current_a is None):
-            raise ValueError("kinetic_resistance_ohm and kinetic_current_a belong together: give both or neither")
+            raise ValueError(
+                "kinetic_resistance_ohm and kinetic_current_a belong together: give both or neither"
+            )
         if self.kinetic_resistance_ohm is not None and self.kinetic_current_a is not None:
             _shaped("kinetic_resistance_ohm", self.kinetic_resistance_ohm, *shape)
             _above("kinetic_resistance_ohm", self.kinetic_resistance_ohm, 0.0, equal=True)
@@ -149,15 +153,18 @@ class ImpedanceTables(StrictModel):
             for i, (part, total) in enumerate(zip(self.kinetic_resistance_ohm, self.r0_ohm, strict=True)):
                 for j, (p, t) in enumerate(zip(part, total, strict=True)):
                     if p > t:
-                        raise ValueError(f"kinetic_resistance_ohm row {i} value {j} is {p}, above r0_ohm ({t})")
+                        raise ValueError(
+                            f"kinetic_resistance_ohm row {i} value {j} is {p}, above r0_ohm ({t})"
+                        )
         return self
 
 
 class ModelErrorTables(StrictModel):
     """How far the model is from the cell: standard deviations from the residuals of the fit.
 
-    The slow error keeps its value while the OCV moves by ``correlation_v`` and over ``correlation_time_s``; an estimator
-    must not average it away as if it were noise. (Volts, not SoC: where the OCV is steep its error changes fast.)
+    The slow error keeps its value while the OCV moves by ``correlation_v`` and over ``correlation_time_s``;
+    an estimator must not average it away as if it were noise. (Volts, not SoC: where the OCV is steep its
+    error changes fast.)
     """
 
     soc_breakpoints: SocAxis
@@ -169,10 +176,11 @@ class ModelErrorTables(StrictModel):
     fast_overpotential_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.05
     """Standard deviation of the fast voltage error as a part of the instantaneous overpotential."""
     resistance_relative_std: list[Annotated[Number, Field(gt=0, le=1)]]
-    """Standard deviation of the error of the instantaneous resistance, one value per temperature breakpoint."""
+    """Standard deviation of the error of the instantaneous resistance, one value per temperature
+    breakpoint."""
     pair_relative_std: list[Annotated[Number, Field(gt=0, le=2)]]
-    """Standard deviation of the error of the currents in the RC pairs as a part of the current (two pairs are not
-    diffusion), one value per temperature breakpoint."""
+    """Standard deviation of the error of the currents in the RC pairs as a part of the current (two pairs
+    are not diffusion), one value per temperature breakpoint."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -185,7 +193,8 @@ class ModelErrorTables(StrictModel):
             count = len(getattr(self, name))
             if count != rows:
                 raise ValueError(
-                    f"{name} has {count} values, but there are {rows} temperature breakpoints: give one value for each"
+                    f"{name} has {count} values, but there are {rows} temperature breakpoints: give one "
+                    f"value for each"
                 )
         return self
 
@@ -238,7 +247,8 @@ class CellFile(StrictModel):
     name: Annotated[str, Field(min_length=1)]
     chemistry: Literal["nmc", "nca", "lfp", "lco", "lmo", "lto"]
     capacity_ah: Positive
-    """Charge between SoC 0 and 1 at 25 °C [Ah] of the cell as fitted (a *cell* is one parallel group's element)."""
+    """Charge between SoC 0 and 1 at 25 °C [Ah] of the cell as fitted (a *cell* is one parallel group's
+    element)."""
     rated_capacity_ah: Positive
     """Capacity on the data sheet [Ah]; SoH = present capacity / this."""
     nominal_voltage_v: Positive

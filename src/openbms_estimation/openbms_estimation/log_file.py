@@ -50,7 +50,9 @@ class CellLog:
 def _table(path: Path) -> pa.Table:
     kind = path.suffix.lower()
     if kind not in {".parquet", ".csv"}:
-        raise ConfigError(f"{path}: the type {kind or 'without ending'} is not known: give a .parquet or .csv file.")
+        raise ConfigError(
+            f"{path}: the type {kind or 'without ending'} is not known: give a .parquet or .csv file."
+        )
     if not path.is_file():
         raise ConfigError(f"{path}: no such file: give the path of a recorded .parquet or .csv file.")
     if path.stat().st_size == 0:
@@ -62,22 +64,36 @@ def _table(path: Path) -> pa.Table:
         raise ConfigError(f"{path}: not a readable {kind[1:]} file ({first}): write it again.") from error
 
 
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
 def _column(table: pa.Table, name: str, path: Path) -> FloatArray:
     column = table[name]
-    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_decimal(column.type)):
+    if not (
+        pa.types.is_floating(column.type)
+        or pa.types.is_integer(column.type)
+        or pa.types.is_decimal(column.type)
+    ):
         for row, value in enumerate(column.to_pylist()):
-            try:
-                float(value)
-            except (TypeError, ValueError):
+            if not _is_number(value):
                 raise ConfigError(
-                    f"{path}: row {row + 1}, column {name}: {value!r} is not a number: every value must be one."
-                ) from None
-        raise ConfigError(f"{path}: column {name} holds {column.type}, not numbers: store it as floating point.")
+                    f"{path}: row {row + 1}, column {name}: {value!r} is not a number: every value must "
+                    f"be one."
+                )
+        raise ConfigError(
+            f"{path}: column {name} holds {column.type}, not numbers: store it as floating point."
+        )
     values = np.asarray(column.to_numpy(zero_copy_only=False), float)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise ConfigError(
-            f"{path}: row {bad[0] + 1}, column {name}: the value is missing or not finite ({len(bad)} such rows): "
+            f"{path}: row {bad[0] + 1}, column {name}: the value is missing or not finite ({len(bad)} "
+            f"such rows): "
             "fill it or leave the row out."
         )
     return values
@@ -91,13 +107,16 @@ def _number(meta: dict[str, object], *names: str) -> float | None:
     return None
 
 
-def _check_sign(path: Path, time: FloatArray, voltage: FloatArray, current: FloatArray, ah: FloatArray | None) -> None:
+def _check_sign(
+    path: Path, time: FloatArray, voltage: FloatArray, current: FloatArray, ah: FloatArray | None
+) -> None:
     """Refuse a log in which charging has the wrong sign."""
     if ah is not None:
         counted = float(np.dot(np.diff(ah), current[1:]))
         if counted < 0.0:
             raise ConfigError(
-                f"{path}: columns current_a and ah: the counter falls while the current is positive, but both must be "
+                f"{path}: columns current_a and ah: the counter falls while the current is positive, but "
+                f"both must be "
                 "positive when charging: change the sign of the one that is not."
             )
     quick = np.diff(time) < 2.5
@@ -105,7 +124,8 @@ def _check_sign(path: Path, time: FloatArray, voltage: FloatArray, current: Floa
     large = np.abs(rise_i) > 0.2 * max(float(np.abs(current).max()), 1e-9)
     if large.sum() >= 5 and np.mean(np.sign(rise_i[large]) * np.sign(rise_v[large])) < -0.5:
         raise ConfigError(
-            f"{path}: columns current_a and voltage_v: the voltage falls when the current rises, but current must be "
+            f"{path}: columns current_a and voltage_v: the voltage falls when the current rises, but "
+            f"current must be "
             "positive when charging: change the sign of current_a."
         )
 
@@ -116,8 +136,8 @@ def read_cell_log(path: str | Path) -> CellLog:
     Parameters
     ----------
     path : str or Path
-        Parquet or CSV with the columns ``time_s``, ``voltage_v``, ``current_a``, ``temperature_c`` and, for a reference,
-        ``ah``.
+        Parquet or CSV with the columns ``time_s``, ``voltage_v``, ``current_a``, ``temperature_c`` and, for
+        a reference, ``ah``.
 
     Returns
     -------
@@ -133,7 +153,8 @@ def read_cell_log(path: str | Path) -> CellLog:
     missing = [name for name in NEEDED if name not in table.column_names]
     if missing:
         raise ConfigError(
-            f"{path}: column {missing[0]} is missing (found: {', '.join(table.column_names) or 'none'}): the columns "
+            f"{path}: column {missing[0]} is missing (found: {', '.join(table.column_names) or 'none'}): "
+            f"the columns "
             f"{', '.join(NEEDED)} are needed, {REFERENCE} is optional."
         )
     if table.num_rows < 2:
@@ -144,19 +165,22 @@ def read_cell_log(path: str | Path) -> CellLog:
     if len(backwards):
         row = int(backwards[0]) + 2
         raise ConfigError(
-            f"{path}: row {row}, column time_s: {time[row - 1]:g} after {time[row - 2]:g}, but time must rise: sort the "
+            f"{path}: row {row}, column time_s: {time[row - 1]:g} after {time[row - 2]:g}, but time must "
+            f"rise: sort the "
             "rows and leave repeated ones out."
         )
     wrong = np.flatnonzero((voltage <= 0.0) | (voltage > 6.0))
     if len(wrong):
         raise ConfigError(
-            f"{path}: row {wrong[0] + 1}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of one lithium-ion cell "
+            f"{path}: row {wrong[0] + 1}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of one "
+            f"lithium-ion cell "
             "(above 0 to 6 V): give volts of one cell."
         )
     wrong = np.flatnonzero((temperature < -60.0) | (temperature > 120.0))
     if len(wrong):
         raise ConfigError(
-            f"{path}: row {wrong[0] + 1}, column temperature_c: {temperature[wrong[0]]:g} is outside -60 to 120 °C: give "
+            f"{path}: row {wrong[0] + 1}, column temperature_c: {temperature[wrong[0]]:g} is outside -60 "
+            f"to 120 °C: give "
             "degrees Celsius."
         )
     _check_sign(path, time, voltage, current, ah)

@@ -1,8 +1,9 @@
 """Run an SoC estimator over a recorded log of one cell and compare it with the tester's charge counter.
 
-The reference is ``soc_start + (ah - ah[0]) / capacity``. Its start does not depend on what the estimator is told: it is the
-option ``true_initial_soc``; else the file's own ``soc0``; else the open-circuit voltage of a first row without load (within
-2 % of full counts as full: tests start with a full charge); else, and only then, the estimator's initial SoC.
+The reference is ``soc_start + (ah - ah[0]) / capacity``. Its start does not depend on what the estimator is
+told: it is the option ``true_initial_soc``; else the file's own ``soc0``; else the open-circuit voltage of
+a first row without load (within 2 % of full counts as full: tests start with a full charge); else, and only
+then, the estimator's initial SoC.
 """
 
 from __future__ import annotations
@@ -105,7 +106,9 @@ def _check(options: ReplayOptions) -> None:
         if value is not None and not 0.0 <= value <= 1.0:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}: it must be from 0 to 1.")
     if options.capacity_ah is not None and not 0.0 < options.capacity_ah < float("inf"):
-        raise ConfigError(f"--capacity-ah is {options.capacity_ah}: it must be a positive number of ampere-hours.")
+        raise ConfigError(
+            f"--capacity-ah is {options.capacity_ah}: it must be a positive number of ampere-hours."
+        )
     for name in ("current_bias_a", "voltage_bias_v"):
         if not np.isfinite(getattr(options, name)):
             raise ConfigError(f"--{name.replace('_', '-')} must be a finite number.")
@@ -190,7 +193,9 @@ def replay(
     start, start_source = _reference_start(log, model, options)
     capacity = options.capacity_ah or log.capacity_ah or model.capacity_ah
     names = ("rmse", "mae", "max_error", "rmse_after_10min", "coverage95")
-    figures: dict[str, Any] = dict.fromkeys((*names, "first_within_3_percent_s", "converged_after_s", "final_error"))
+    figures: dict[str, Any] = dict.fromkeys(
+        (*names, "first_within_3_percent_s", "converged_after_s", "final_error")
+    )
     reference = None
     if log.ah is not None and start is not None:
         reference = start + (log.ah - log.ah[0]) / capacity

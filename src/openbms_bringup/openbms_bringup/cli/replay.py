@@ -31,7 +31,9 @@ def _plot(result: ReplayResult, path: Path) -> None:
     minutes = result.time_s / 60.0
     upper.plot(minutes, 100 * result.soc, label="estimate")
     band = 1.96 * result.soc_std
-    upper.fill_between(minutes, 100 * (result.soc - band), 100 * (result.soc + band), alpha=0.25, label="95 % interval")
+    upper.fill_between(
+        minutes, 100 * (result.soc - band), 100 * (result.soc + band), alpha=0.25, label="95 % interval"
+    )
     if result.reference_soc is not None:
         upper.plot(minutes, 100 * result.reference_soc, "k--", linewidth=1, label="reference")
         middle.plot(minutes, 100 * (result.soc - result.reference_soc))
@@ -47,7 +49,9 @@ def _plot(result: ReplayResult, path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: the plot cannot be written ({error}): give a writable .png or .svg file.") from error
+        raise ConfigError(
+            f"{path}: the plot cannot be written ({error}): give a writable .png or .svg file."
+        ) from error
     finally:
         plt.close(figure)
 
@@ -83,10 +87,13 @@ def replay(
     ] = None,
     true_initial_soc: Annotated[
         float | None,
-        typer.Option(help="SoC the reference starts from; default: the file's soc0, else the first voltage at rest"),
+        typer.Option(
+            help="SoC the reference starts from; default: the file's soc0, else the first voltage at rest"
+        ),
     ] = None,
     capacity_ah: Annotated[
-        float | None, typer.Option(help="Capacity of the reference; default: the file's, else the cell file's")
+        float | None,
+        typer.Option(help="Capacity of the reference; default: the file's, else the cell file's"),
     ] = None,
     current_bias_a: Annotated[float, typer.Option(help="Error added to the measured current [A]")] = 0.0,
     voltage_bias_v: Annotated[float, typer.Option(help="Error added to the measured voltage [V]")] = 0.0,

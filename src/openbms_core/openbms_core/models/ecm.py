@@ -7,14 +7,15 @@ With the current ``i`` positive when charging::
     dh     = dz / w, held within -1…1                    (-1: discharge branch, +1: charge branch)
     v = OCV(z, T, h) + (R0 - Rk)·i + Rk·ik·asinh(i/ik) + R1·i1 + R2·i2
 
-Sources: G. L. Plett, *Battery Management Systems*, vol. I, Artech 2015, ch. 2 (RC pairs, SoC-dependent tables, sampled
-with ``exp(-dt/tau)``); the hysteresis is the play operator (M. Brokate, J. Sprekels, *Hysteresis and Phase Transitions*,
-Springer 1996, ch. 2), whose small loops stay small; asinh is the inverted Butler-Volmer equation with equal transfer
-coefficients (J. Newman, K. Thomas-Alyea, *Electrochemical Systems*, 3rd ed., Wiley 2004, eq. 8.24).
+Sources: G. L. Plett, *Battery Management Systems*, vol. I, Artech 2015, ch. 2 (RC pairs, SoC-dependent
+tables, sampled with ``exp(-dt/tau)``); the hysteresis is the play operator (M. Brokate, J. Sprekels,
+*Hysteresis and Phase Transitions*, Springer 1996, ch. 2), whose small loops stay small; asinh is the
+inverted Butler-Volmer equation with equal transfer coefficients (J. Newman, K. Thomas-Alyea,
+*Electrochemical Systems*, 3rd ed., Wiley 2004, eq. 8.24).
 
-Between temperature rows resistances and time constants follow Arrhenius (logarithm linear in 1/T). Beyond the rows
-resistances follow the activation energy of the file down to -40 °C and up to 70 °C and are constant further out, OCV and
-time constants keep the outermost row.
+Between temperature rows resistances and time constants follow Arrhenius (logarithm linear in 1/T). Beyond
+the rows resistances follow the activation energy of the file down to -40 °C and up to 70 °C and are
+constant further out, OCV and time constants keep the outermost row.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from scipy.interpolate import PchipInterpolator
 
 from openbms_core.cell import CellFile
 
-__all__ = ["CHARGE", "AVERAGE", "DISCHARGE", "CellModel", "CellParameters"]
+__all__ = ["AVERAGE", "CHARGE", "DISCHARGE", "CellModel", "CellParameters"]
 
 FloatArray = NDArray[np.float64]
 
@@ -62,7 +63,9 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class CellParameters:
-    """All parameters at given states of charge and temperatures; every array has the shape of the question."""
+    """All parameters at given states of charge and temperatures; every array has the shape of the
+    question.
+    """
 
     ocv_v: FloatArray
     """Open-circuit voltage half-way between both branches [V]."""
@@ -100,7 +103,9 @@ class CellParameters:
         return np.asarray(self.r0_ohm + self.kinetic_resistance_ohm * (1.0 / np.sqrt(1.0 + x * x) - 1.0))
 
 
-def _arrhenius(rows: FloatArray, temperatures: FloatArray, grid: FloatArray, cold: float, hot: float) -> FloatArray:
+def _arrhenius(
+    rows: FloatArray, temperatures: FloatArray, grid: FloatArray, cold: float, hot: float
+) -> FloatArray:
     """Interpolate positive rows (k, …) over 1/T; beyond them follow the activation energies [J/mol]."""
     inverse, wanted = 1.0 / (temperatures + KELVIN), 1.0 / (grid + KELVIN)
     logs = np.log(np.maximum(rows, _NEGLIGIBLE_OHM))
@@ -135,8 +140,8 @@ def _over_soc(breakpoints: FloatArray, table: FloatArray, grid: FloatArray) -> F
 class CellModel:
     """The equations of one type of cell over tables on a uniform grid (bilinear lookup, no search).
 
-    Build with :meth:`from_file`. All methods are vectorised: SoC and temperature broadcast against each other.
-    Temperatures are in °C; SoC outside -0.05…1.05 and temperatures outside -40…70 °C are clipped.
+    Build with :meth:`from_file`. All methods are vectorised: SoC and temperature broadcast against each
+    other. Temperatures are in °C; SoC outside -0.05…1.05 and temperatures outside -40…70 °C are clipped.
     """
 
     name: str
@@ -176,7 +181,9 @@ class CellModel:
 
         half = np.clip(inside + _CHORD_SOC, 0.0, 1.0), np.clip(inside - _CHORD_SOC, 0.0, 1.0)
         average = PchipInterpolator(axis, (up + down) / 2, axis=1)
-        tables["chord_v"] = _linear((average(half[0]) - average(half[1])) / (half[0] - half[1]), temperatures, grid)
+        tables["chord_v"] = _linear(
+            (average(half[0]) - average(half[1])) / (half[0] - half[1]), temperatures, grid
+        )
 
         impedance = cell.impedance
         axis = np.asarray(impedance.soc_breakpoints)
@@ -185,7 +192,9 @@ class CellModel:
         for name in ("r0_ohm", "r1_ohm", "r2_ohm", "tau1_s", "tau2_s"):
             rows = _over_soc(axis, np.asarray(getattr(impedance, name)), soc)
             resistance = name.endswith("_ohm")
-            tables[name] = _arrhenius(rows, temperatures, grid, cold if resistance else 0, hot if resistance else 0)
+            tables[name] = _arrhenius(
+                rows, temperatures, grid, cold if resistance else 0, hot if resistance else 0
+            )
         if impedance.kinetic_resistance_ohm is None or impedance.kinetic_current_a is None:
             tables["kinetic_resistance_ohm"] = np.zeros((len(grid), len(soc)))
             tables["kinetic_current_a"] = np.ones((len(grid), len(soc)))
@@ -264,7 +273,9 @@ class CellModel:
         found = self.parameters(soc, temperature_degc)
         return np.asarray(found.ocv_v + found.half_gap_v * np.asarray(direction, float))
 
-    def docv_dsoc(self, soc: ArrayLike, temperature_degc: ArrayLike, direction: ArrayLike = AVERAGE) -> FloatArray:
+    def docv_dsoc(
+        self, soc: ArrayLike, temperature_degc: ArrayLike, direction: ArrayLike = AVERAGE
+    ) -> FloatArray:
         """Slope of the open-circuit voltage [V per unit SoC]."""
         found = self.parameters(soc, temperature_degc)
         return np.asarray(found.docv_dsoc_v + found.dhalf_gap_dsoc_v * np.asarray(direction, float))

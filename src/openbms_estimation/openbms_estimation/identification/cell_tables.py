@@ -18,7 +18,14 @@ from openbms_estimation.identification.fit import (
 )
 from openbms_estimation.identification.records import Record
 
-__all__ = ["charge_branch_v", "impedance_tables", "model_error_tables", "ocv_tables", "residual_rows", "to_yaml"]
+__all__ = [
+    "charge_branch_v",
+    "impedance_tables",
+    "model_error_tables",
+    "ocv_tables",
+    "residual_rows",
+    "to_yaml",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -33,17 +40,19 @@ def charge_branch_v(fit: TemperatureFit, charge: Record, settings: FitSettings) 
     fit : TemperatureFit
         Fit of discharging tests at the same temperature; its OCV is the discharge branch.
     charge : Record
-        Slow charge from empty (SoC as after the discharge before it) to full. Its charge axis is stretched to end at 1,
-        because a tester's offset current adds up over tens of hours.
+        Slow charge from empty (SoC as after the discharge before it) to full. Its charge axis is stretched
+        to end at 1, because a tester's offset current adds up over tens of hours.
     settings : FitSettings
 
     Returns
     -------
     ndarray
-        Discharge branch + gap [V]; the gap is constant below 10 % SoC, where a slow charge shows diffusion, and runs
-        out towards full, where both branches meet.
+        Discharge branch + gap [V]; the gap is constant below 10 % SoC, where a slow charge shows diffusion,
+        and runs out towards full, where both branches meet.
     """
-    soc = charge.soc[0] + (charge.soc - charge.soc[0]) * (1.0 - charge.soc[0]) / (charge.soc[-1] - charge.soc[0])
+    soc = charge.soc[0] + (charge.soc - charge.soc[0]) * (1.0 - charge.soc[0]) / (
+        charge.soc[-1] - charge.soc[0]
+    )
     _, overpotential = simulate(fit, charge, settings)
     knots = np.array(settings.ocv_soc)
     branch = charge.voltage_v - overpotential - np.interp(soc, knots, fit.ocv_v)
@@ -53,7 +62,9 @@ def charge_branch_v(fit: TemperatureFit, charge: Record, settings: FitSettings) 
     return np.asarray(fit.ocv_v + gap)
 
 
-def _wide_rms(at: FloatArray, values: FloatArray, weights: FloatArray, centres: FloatArray, width: float) -> FloatArray:
+def _wide_rms(
+    at: FloatArray, values: FloatArray, weights: FloatArray, centres: FloatArray, width: float
+) -> FloatArray:
     """Weighted root mean square around every centre (normal window)."""
     window = np.exp(-0.5 * ((at[:, None] - centres) / width) ** 2) * weights[:, None]
     total = window.sum(axis=0)
@@ -73,10 +84,15 @@ def _moving_mean(record: Record, values: FloatArray, seconds: float) -> FloatArr
 def _pair_relative_std(pulses: Record, residual: FloatArray, overpotential: FloatArray) -> float:
     """Error of the RC pairs from the rests after pulses, where they are all of the overpotential, relative.
 
-    Twice the ratio of residual to the pairs' voltage: √2 because the pairs' errors are independent of each other in the
-    filter, √2 because the fit has seen these pulses.
+    Twice the ratio of residual to the pairs' voltage: √2 because the pairs' errors are independent of each
+    other in the filter, √2 because the fit has seen these pulses.
     """
-    resting = pulses.judged & (np.abs(pulses.current_a) < 0.02) & (pulses.soc > 0.2) & (np.abs(overpotential) > 0.01)
+    resting = (
+        pulses.judged
+        & (np.abs(pulses.current_a) < 0.02)
+        & (pulses.soc > 0.2)
+        & (np.abs(overpotential) > 0.01)
+    )
     weight = pulses.weight[resting] ** 2
     ratio = np.sum(weight * residual[resting] ** 2) / np.sum(weight * overpotential[resting] ** 2)
     return float(2.0 * np.sqrt(ratio))
@@ -88,8 +104,8 @@ def model_error_tables(
     search: FloatArray,
     settings: FitSettings,
 ) -> dict[str, Any]:
-    """Model error from residuals: of all records as fitted (the optimistic half) and of every record but the first
-    when it is left out of the fit (the pessimistic half: each test is the only one of its kind).
+    """Model error from residuals: of all records as fitted (the optimistic half) and of every record but
+    the first when it is left out of the fit (the pessimistic half: each test is the only one of its kind).
 
     Parameters
     ----------
@@ -118,7 +134,9 @@ def model_error_tables(
     for out in range(min(len(tests) for tests in records.values())):
         judge(fits, out)
         if out > 0:
-            rest = {key: [r for index, r in enumerate(tests) if index != out] for key, tests in records.items()}
+            rest = {
+                key: [r for index, r in enumerate(tests) if index != out] for key, tests in records.items()
+            }
             judge(fit_cell(rest, settings, search=search)[0], out)
 
     slow_rows, relative, pairs = [], [], []
@@ -138,7 +156,8 @@ def model_error_tables(
                 if block.sum() > 50:
                     slopes.append(np.polyfit(overpotential[block], residual[block], 1)[0])
         all_soc = np.concatenate(soc)
-        # where these tests never were (cold and empty) the error is at least that of the last place they were at
+        # where these tests never were (cold and empty) the error is at least that of the last place they
+        # were at
         reached = np.maximum(centres, float(all_soc.min()))
         slow = _wide_rms(all_soc, np.concatenate(error), np.concatenate(weight), reached, 0.04)
         # few tests: where they happen to agree with the fit the error is not that small
@@ -159,9 +178,14 @@ def model_error_tables(
 
 
 def ocv_tables(
-    fits: Sequence[TemperatureFit], charge_v: FloatArray | None, reference: TemperatureFit, settings: FitSettings
+    fits: Sequence[TemperatureFit],
+    charge_v: FloatArray | None,
+    reference: TemperatureFit,
+    settings: FitSettings,
 ) -> dict[str, Any]:
-    """Section ``ocv`` of a cell file; the gap between the branches is that of ``reference`` at every temperature."""
+    """Section ``ocv`` of a cell file; the gap between the branches is that of ``reference`` at every
+    temperature.
+    """
     section: dict[str, Any] = {
         "soc_breakpoints": [round(value, 4) for value in settings.ocv_soc],
         "temperature_breakpoints_degc": [fit.temperature_degc for fit in fits],
@@ -197,7 +221,10 @@ def impedance_tables(fits: Sequence[TemperatureFit], settings: FitSettings) -> d
         "tau2_s": [[round(float(v), 3) for v in fit.tau2_s * ones] for fit in fits],
     }
     if len(fits) > 1:
-        cold, hot = activation_energy_j_per_mol(fits[0], fits[1]), activation_energy_j_per_mol(fits[-2], fits[-1])
+        cold, hot = (
+            activation_energy_j_per_mol(fits[0], fits[1]),
+            activation_energy_j_per_mol(fits[-2], fits[-1]),
+        )
         section["activation_energy_cold_j_per_mol"] = round(min(max(cold, 0.0), 80_000.0), -2)
         section["activation_energy_hot_j_per_mol"] = round(min(max(hot, 0.0), 80_000.0), -2)
     return section

@@ -1,9 +1,10 @@
 """Fit the equivalent circuit to test records of one cell at several temperatures.
 
-For given time constants and saturation current the voltage is linear in all tables (OCV, resistances), which are then
-found by non-negative least squares with a light penalty on their curvature; only six numbers for all
-temperatures are searched (variable projection: G. Golub, V. Pereyra, *Inverse Problems* 19 (2003) R1). Residuals are weighted by Cauchy's
-function, so that the few regions that no two-pair circuit explains (cold and empty) do not bend the rest.
+For given time constants and saturation current the voltage is linear in all tables (OCV, resistances),
+which are then found by non-negative least squares with a light penalty on their curvature; only six numbers
+for all temperatures are searched (variable projection: G. Golub, V. Pereyra, *Inverse Problems* 19 (2003)
+R1). Residuals are weighted by Cauchy's function, so that the few regions that no two-pair circuit explains
+(cold and empty) do not bend the rest.
 """
 
 from __future__ import annotations
@@ -28,8 +29,33 @@ KELVIN = 273.15
 class FitSettings:
     """Knots and weights of the fit."""
 
-    ocv_soc: tuple[float, ...] = (0.0, 0.01, 0.02, 0.035, 0.05, 0.075, *(k / 40 for k in range(4, 40)), 0.99, 1.0)
-    resistance_soc: tuple[float, ...] = (0, 0.03, 0.06, 0.1, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1)
+    ocv_soc: tuple[float, ...] = (
+        0.0,
+        0.01,
+        0.02,
+        0.035,
+        0.05,
+        0.075,
+        *(k / 40 for k in range(4, 40)),
+        0.99,
+        1.0,
+    )
+    resistance_soc: tuple[float, ...] = (
+        0,
+        0.03,
+        0.06,
+        0.1,
+        0.15,
+        0.25,
+        0.35,
+        0.45,
+        0.55,
+        0.65,
+        0.75,
+        0.85,
+        0.95,
+        1,
+    )
     ocv_curvature: float = 4.0
     resistance_curvature: float = 20.0
     least_slope_v: float = 0.05
@@ -154,7 +180,9 @@ def _solve(
         normal = normal0 + weighted.T @ weighted
         right = right0 + weighted.T @ (target * weight * robust)
         upper = np.linalg.cholesky(change.T @ normal @ change).T
-        found, _ = nnls(upper, np.linalg.solve(upper.T, change.T @ (right - normal @ base)), maxiter=100 * size)
+        found, _ = nnls(
+            upper, np.linalg.solve(upper.T, change.T @ (right - normal @ base)), maxiter=100 * size
+        )
         table = change @ found + base
         residual = matrix @ table - target
         robust = 1.0 / np.sqrt(1.0 + (residual / settings.scale_v) ** 2)
@@ -163,7 +191,11 @@ def _solve(
 
 
 def _tables(
-    records: Sequence[Record], temperature: float, nonlinear: FloatArray, settings: FitSettings, reference: FloatArray | None
+    records: Sequence[Record],
+    temperature: float,
+    nonlinear: FloatArray,
+    settings: FitSettings,
+    reference: FloatArray | None,
 ) -> TemperatureFit:
     table, _ = _solve(records, temperature, nonlinear, settings, reference)
     ends = np.cumsum([len(settings.ocv_soc)] + 3 * [len(settings.resistance_soc)])
@@ -173,7 +205,9 @@ def _tables(
 
 
 def _nonlinear(shared: FloatArray, temperature: float) -> FloatArray:
-    """Time constants and saturation current of a temperature from the shared logarithms at 25 °C and slopes."""
+    """Time constants and saturation current of a temperature from the shared logarithms at 25 °C and
+    slopes.
+    """
     kelvins = 1000.0 * (1 / (temperature + KELVIN) - 1 / (25.0 + KELVIN))
     at_25, slope = shared[:3], shared[3:]
     return np.array(np.exp(at_25 + slope * kelvins))
@@ -191,7 +225,8 @@ def fit_cell(
     Parameters
     ----------
     records : mapping
-        Temperature [°C] to the tests at that temperature; together they should cover all SoC and hold pulses with rests.
+        Temperature [°C] to the tests at that temperature; together they should cover all SoC and hold
+        pulses with rests.
     settings : FitSettings, optional
     progress : callable, optional
         Called after every evaluation; there are ``settings.search_steps`` of them.
@@ -203,7 +238,8 @@ def fit_cell(
     fits : list of TemperatureFit
         From cold to hot.
     search : ndarray, shape (6,)
-        Logarithms of tau1 [s], tau2 [s] and saturation current [A] at 25 °C, and their slopes over 1000/T [K].
+        Logarithms of tau1 [s], tau2 [s] and saturation current [A] at 25 °C, and their slopes over 1000/T
+        [K].
     """
     settings = settings or FitSettings()
     order = sorted(records, key=lambda temperature: abs(temperature - 25.0))
@@ -227,7 +263,9 @@ def fit_cell(
     fits: list[TemperatureFit] = []
     for temperature in order:
         reference = fits[0].ocv_v if fits else None
-        fits.append(_tables(records[temperature], temperature, _nonlinear(search, temperature), settings, reference))
+        fits.append(
+            _tables(records[temperature], temperature, _nonlinear(search, temperature), settings, reference)
+        )
     return sorted(fits, key=lambda fit: fit.temperature_degc), search
 
 

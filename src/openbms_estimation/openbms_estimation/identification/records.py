@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,24 @@ class Record:
 
     def part(self, rows: slice) -> Record:
         """Give a range of rows."""
-        return replace(
-            self,
-            **{key: value[rows] for key, value in vars(self).items() if isinstance(value, np.ndarray)},
+        return Record(
+            name=self.name,
+            time_s=self.time_s[rows],
+            duration_s=self.duration_s[rows],
+            voltage_v=self.voltage_v[rows],
+            current_a=self.current_a[rows],
+            temperature_degc=self.temperature_degc[rows],
+            mean_current_a=self.mean_current_a[rows],
+            soc=self.soc[rows],
+            judged=self.judged[rows],
+            weight=self.weight[rows],
         )
 
 
 def _until_counter_reset(time_s: FloatArray, current_a: FloatArray, ah: FloatArray) -> int:
-    """Number of rows before the charge counter first does what no current explains (a reset between test steps)."""
+    """Number of rows before the charge counter first does what no current explains (a reset between test
+    steps).
+    """
     dt_h = np.diff(time_s) / 3600.0
     most = 1.2 * np.maximum(np.abs(current_a[1:]), np.abs(current_a[:-1])) * dt_h + 0.02
     jumps = np.flatnonzero(np.abs(np.diff(ah)) > most)
@@ -72,8 +82,8 @@ def make_record(
     name : str
         For messages and the provenance.
     columns : mapping
-        Arrays ``time_s``, ``voltage_v``, ``current_a`` (positive: charging), ``temperature_c`` and ``ah`` (charge
-        counter of the tester, positive: charged).
+        Arrays ``time_s``, ``voltage_v``, ``current_a`` (positive: charging), ``temperature_c`` and ``ah``
+        (charge counter of the tester, positive: charged).
     capacity_ah : float
         Charge between SoC 0 and 1.
     soc_at_start : float
@@ -84,7 +94,10 @@ def make_record(
     Record
         Cut where the counter is reset.
     """
-    arrays = {key: np.asarray(columns[key], float) for key in ("time_s", "voltage_v", "current_a", "temperature_c", "ah")}
+    arrays = {
+        key: np.asarray(columns[key], float)
+        for key in ("time_s", "voltage_v", "current_a", "temperature_c", "ah")
+    }
     count = _until_counter_reset(arrays["time_s"], arrays["current_a"], arrays["ah"])
     time_s, voltage, current, temperature, ah = (array[:count] for array in arrays.values())
     duration = np.maximum(np.diff(time_s, prepend=time_s[0]), 0.0)
@@ -123,7 +136,9 @@ def discharge_part(record: Record) -> Record:
 
 
 def rc_current(record: Record, tau_s: float) -> FloatArray:
-    """Current through the resistor of an RC pair, exact for a current that is constant over each interval [A]."""
+    """Current through the resistor of an RC pair, exact for a current that is constant over each interval
+    [A].
+    """
     decay = np.exp(-record.duration_s / tau_s).tolist()
     found = np.empty(len(decay))
     state = 0.0

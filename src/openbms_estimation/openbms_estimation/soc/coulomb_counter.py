@@ -1,8 +1,8 @@
 """Coulomb counting with anchors from rested voltage, and a standard deviation that grows as the error does.
 
-The offset of a current sensor keeps its sign, so the deviation grows with the time since the anchor, not with its square
-root; the same holds for gain and capacity over the charge moved. Source of the anchor's weight: slope of the OCV and the
-model error of the cell file.
+The offset of a current sensor keeps its sign, so the deviation grows with the time since the anchor, not with
+its square root; the same holds for gain and capacity over the charge moved. Source of the anchor's weight:
+slope of the OCV and the model error of the cell file.
 """
 
 from __future__ import annotations

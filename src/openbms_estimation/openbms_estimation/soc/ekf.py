@@ -9,14 +9,15 @@ State of every cell (rows of all arrays below; columns are cells)::
     s   relative error of the instantaneous resistance
     e   slow voltage error of the model [V]
 
-``s`` and ``e`` are Gauss-Markov processes that forget over charge moved and over time: the error of a cell model is not
-noise that averages out over the samples, and a filter that takes it for noise becomes certain of a wrong value. The
-standard deviations come from the residuals in the cell file, so that voltage counts less where the model is poor (cold,
-empty) or says little (flat OCV), whatever the sampling rate. Circuit: :mod:`openbms_core.models.ecm`.
+``s`` and ``e`` are Gauss-Markov processes that forget over charge moved and over time: the error of a cell
+model is not noise that averages out over the samples, and a filter that takes it for noise becomes certain
+of a wrong value. The standard deviations come from the residuals in the cell file, so that voltage counts
+less where the model is poor (cold, empty) or says little (flat OCV), whatever the sampling rate. Circuit:
+:mod:`openbms_core.models.ecm`.
 
-Sources: G. L. Plett, *Battery Management Systems*, vol. II, Artech 2016, ch. 3 (EKF for SoC, current-sensor bias as a
-state); A. Gelb (ed.), *Applied Optimal Estimation*, MIT Press 1974, ch. 4 (correlated measurement error by state
-augmentation, Joseph form).
+Sources: G. L. Plett, *Battery Management Systems*, vol. II, Artech 2016, ch. 3 (EKF for SoC, current-sensor
+bias as a state); A. Gelb (ed.), *Applied Optimal Estimation*, MIT Press 1974, ch. 4 (correlated measurement
+error by state augmentation, Joseph form).
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ class SocEkf:
     n_cells : int
         Number of cells.
     capacity_ah : array_like, shape () or (n_cells,), optional
-        Present capacity of each cell as the model counts it (one cell of a parallel group) [Ah]; default: the model's.
+        Present capacity of each cell as the model counts it (one cell of a parallel group) [Ah]; default: the
+        model's.
     initial_soc : array_like, shape () or (n_cells,), optional
         State of charge at the start; NaN or absent: from the first voltage.
     initial_soc_std : array_like, optional
@@ -195,7 +197,9 @@ class SocEkf:
         has_temperature = self._take_temperature(_cells(sample.temperature_degc, n), quality)
         has_current = np.isfinite(current)
         parameters = self.model.parameters(self.x[Z], self._temperature)
-        slow_std = parameters.slow_std_v if has_temperature is None else parameters.slow_std_v * has_temperature
+        slow_std = (
+            parameters.slow_std_v if has_temperature is None else parameters.slow_std_v * has_temperature
+        )
         has_voltage = np.isfinite(voltage) & (voltage > 0.0)
         fresh = has_voltage & ~self._started
         if fresh.any():
@@ -204,7 +208,9 @@ class SocEkf:
         if regular:
             # an error that lasts seconds counts once, however often it is sampled
             self._correlated = 1.0 + 2.0 * self.settings.fast_correlation_s / dt
-            has_charge = self._predict(dt, current, _cells(sample.charge_increment_ah, n), parameters, slow_std)
+            has_charge = self._predict(
+                dt, current, _cells(sample.charge_increment_ah, n), parameters, slow_std
+            )
             if not has_charge.all():
                 quality[~has_charge] |= np.uint8(Quality.CURRENT_MISSING)
         self._current = np.where(has_current, current, self._current)
@@ -233,7 +239,7 @@ class SocEkf:
         )
 
     def _take_temperature(self, temperature: FloatArray, quality: NDArray[np.uint8]) -> FloatArray | None:
-        """Keep the last temperature where there is none; give the factor on the model error (None: all have one)."""
+        """Keep the last temperature where there is none; give the factor on the model error (None: 1)."""
         fine = np.isfinite(temperature)
         low, high = self.model.fitted_temperature_range_degc
         if fine.all():
@@ -251,9 +257,14 @@ class SocEkf:
         return factor
 
     def _start(
-        self, fresh: NDArray[np.bool_], voltage: FloatArray, current: FloatArray, slow_std: FloatArray, p: CellParameters
+        self,
+        fresh: NDArray[np.bool_],
+        voltage: FloatArray,
+        current: FloatArray,
+        slow_std: FloatArray,
+        p: CellParameters,
     ) -> None:
-        """Set the state of cells whose first voltage is here; the correction that follows gives it its weight."""
+        """Set the state of cells whose first voltage is here; the correction then gives it its weight."""
         guess = fresh & ~self._known
         if guess.any():
             at = np.where(guess, voltage - p.instant_v(current), np.nan)
@@ -273,7 +284,12 @@ class SocEkf:
         self._started |= fresh
 
     def _predict(
-        self, dt: float, current: FloatArray, increment_ah: FloatArray, p: CellParameters, slow_std: FloatArray
+        self,
+        dt: float,
+        current: FloatArray,
+        increment_ah: FloatArray,
+        p: CellParameters,
+        slow_std: FloatArray,
     ) -> NDArray[np.bool_]:
         """Move state and covariance over ``dt`` seconds; give where the charge of the step is known."""
         settings, capacity = self.settings, self._capacity_ah
@@ -313,9 +329,7 @@ class SocEkf:
         x[I2] = a2 * x[I2] + (1.0 - a2) * mean_current
         x[S] *= forget_s
         x[E] *= forget_e
-        self.direction = np.minimum(
-            np.maximum(self.direction + moved / self.model.hysteresis_soc, -1.0), 1.0
-        )
+        self.direction = np.minimum(np.maximum(self.direction + moved / self.model.hysteresis_soc, -1.0), 1.0)
         # F = diag(f) but for dz+/db: covariance by outer scaling instead of matrix products
         f = np.ones((6, self.n_cells))
         f[I1], f[I2], f[S], f[E] = a1, a2, forget_s, forget_e
@@ -364,16 +378,23 @@ class SocEkf:
         h[Z] = p.chord_v + p.dhalf_gap_dsoc_v * self.direction
         h[I1] = p.r1_ohm
         h[I2] = p.r2_ohm
-        h[B] = 0.0  # an offset is seen by the charge it moves; its voltage drop is lost in the error of the model
+        # an offset is seen by the charge it moves; its voltage drop is lost in the error of the model
+        h[B] = 0.0
         h[S] = instant
         h[E] = 1.0
-        noise = self.settings.voltage_noise_std_v**2 + self._correlated * (
-            self.model.fast_overpotential_ratio * instant
-        ) ** 2
+        noise = (
+            self.settings.voltage_noise_std_v**2
+            + self._correlated * (self.model.fast_overpotential_ratio * instant) ** 2
+        )
         return expected, h, noise
 
     def _correct(
-        self, voltage: FloatArray, use: NDArray[np.bool_], fresh: NDArray[np.bool_], dt: float, quality: NDArray[np.uint8]
+        self,
+        voltage: FloatArray,
+        use: NDArray[np.bool_],
+        fresh: NDArray[np.bool_],
+        dt: float,
+        quality: NDArray[np.uint8],
     ) -> FloatArray:
         """Correct where ``use``; give the innovation [V]."""
         settings = self.settings
@@ -382,15 +403,20 @@ class SocEkf:
         ph = (self.p * h).sum(axis=1)
         variance = (h * ph).sum(axis=0)
         squared = innovation * innovation
-        # contradiction that lasts (or a first voltage that contradicts the given SoC): the SoC itself must be wrong
+        # contradiction that lasts (or a first voltage that contradicts the given SoC): the SoC itself must
+        # be wrong
         against = squared > settings.restart_sigma**2 * (variance + noise)
-        self._contradicted_s = np.where(use, np.where(against, self._contradicted_s + dt, 0.0), self._contradicted_s)
+        self._contradicted_s = np.where(
+            use, np.where(against, self._contradicted_s + dt, 0.0), self._contradicted_s
+        )
         restart = (self._contradicted_s > settings.restart_after_s) | (
             fresh & (squared > settings.first_gate**2 * (variance + noise))
         )
         if restart.any():
             quality[restart] |= np.uint8(Quality.RESTARTED)
-            self.p[Z, Z] = np.where(restart, np.maximum(self.p[Z, Z], settings.unknown_soc_std**2), self.p[Z, Z])
+            self.p[Z, Z] = np.where(
+                restart, np.maximum(self.p[Z, Z], settings.unknown_soc_std**2), self.p[Z, Z]
+            )
             self._contradicted_s = np.where(restart, 0.0, self._contradicted_s)
             ph = (self.p * h).sum(axis=1)
             variance = (h * ph).sum(axis=0)
@@ -415,10 +441,11 @@ class SocEkf:
     def _iterate(
         self, voltage: FloatArray, use: NDArray[np.bool_], noise: FloatArray, change: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Relinearise a correction that moves the SoC far (iterated EKF: Gelb, ch. 6; Gauss-Newton with halved steps).
+        """Relinearise a correction that moves the SoC far (iterated EKF: Gelb, ch. 6; Gauss-Newton with
+        halved steps).
 
-        The slope of the OCV differs several times between states of charge; a covariance computed with the slope of
-        the wrong place would be trusted for an hour.
+        The slope of the OCV differs several times between states of charge; a covariance computed with the
+        slope of the wrong place would be trusted for an hour.
         """
         gain = h = np.zeros_like(change)
         for _ in range(12):

@@ -45,14 +45,15 @@ class SocSample:
     dt_s : float
         Time since the previous sample [s].
     current_a : array_like, shape () or (n_cells,)
-        Mean current through a cell over the step [A], positive when charging (string current / cells in parallel).
-        NaN: unknown.
+        Mean current through a cell over the step [A], positive when charging (string current / cells in
+        parallel). NaN: unknown.
     voltage_v : array_like, shape (n_cells,)
         Cell voltage at the end of the step [V]; NaN: invalid.
     temperature_degc : array_like, shape () or (n_cells,)
         Cell temperature [°C]; NaN: unknown.
     charge_increment_ah : array_like, shape () or (n_cells,)
-        Charge since the previous sample [Ah], the integral over every current frame; where NaN, current_a·dt_s.
+        Charge since the previous sample [Ah], the integral over every current frame; where NaN,
+        current_a·dt_s.
     """
 
     dt_s: float
@@ -72,7 +73,8 @@ class SocEstimate:
     soc, soc_std : ndarray
         State of charge, within 0…1, and its standard deviation.
     current_bias_a, current_bias_std_a : ndarray
-        Offset of the current measurement as each cell's filter sees it [A] (0 and the assumed one if not estimated).
+        Offset of the current measurement as each cell's filter sees it [A] (0 and the assumed one if not
+        estimated).
     resistance_ratio, resistance_ratio_std : ndarray
         Instantaneous resistance of the cell / that in the cell file.
     innovation_v : ndarray

@@ -1,7 +1,8 @@
 """State of charge of strings and pack from that of the cells.
 
 A string in series is empty with its first empty cell and full with its first full one: with the charge
-``z·Q`` and the room ``(1-z)·Q`` of every cell, ``soc = min(z·Q) / (min(z·Q) + min((1-z)·Q))``. Strings in parallel add charge and room.
+``z·Q`` and the room ``(1-z)·Q`` of every cell, ``soc = min(z·Q) / (min(z·Q) + min((1-z)·Q))``. Strings in
+parallel add charge and room.
 """
 
 from __future__ import annotations
