@@ -178,7 +178,7 @@ def explain_failure(
         return f"can_interface '{interface}' does not exist. {cure}"
     code = _error_code(error)
     up = f"sudo ip link set {channel} up type can bitrate {bit_rate} restart-ms 100"
-    if isinstance(error, ModuleNotFoundError) or "No module named" in text:
+    if isinstance(error, ModuleNotFoundError) or "No module named" in text or "not installed" in text:
         return (
             f"can_interface '{interface}' needs a Python package that is not installed ({text}). Install "
             "it into .venv."
