@@ -25,20 +25,21 @@ _GENERATED = "<!-- Written by `python -m openbms_control.reference`; edit the co
 _FAULTS_INTRODUCTION = f"""\
 # Faults
 
-Every row of the fault table (`openbms_core/fault_rows.py`). A row's condition must hold for its *debounce*
-(an up and down integrator over the time between scans), then it has tripped: limits follow, and a row that opens
-the contactors asks for zero current. After its *delay* it is active. Operating rows inform, recommended rows
-warn and take a direction, safety rows open. What a pack does not measure is listed as *not monitored*, never
-as fine.
+Every row of the fault table (`openbms_core/fault_rows.py`). A row's condition must hold for its
+*debounce* (an up and down integrator over the time between scans), then it has tripped: limits follow,
+and a row that opens the contactors asks for zero current. After its *delay* it is active. Operating
+rows inform, recommended rows warn and take a direction, safety rows open. What a pack does not measure
+is listed as *not monitored*, never as fine.
 
 `faults.<name>` in the pack file overrides debounce, delay and fault-tolerant time. A pack whose scan,
-debounce, software, delay and contactors together exceed a fault-tolerant time is refused when it is loaded.
+debounce, software, delay and contactors together exceed a fault-tolerant time is refused when it is
+loaded.
 
-*Reaction* is the worst case from onset to the request for zero current / to the completed action, at a scan
-of {NOMINAL_SCAN_S:g} s, a fault opening deadline of {NOMINAL_DEADLINE_S:g} s and contactors that open in
-{NOMINAL_OPENING_S:g} s. Rows for missing data add the maximum age of what is missing (DRIVER_LOST 0.5 s or
-three scans, BUS_LOST `device.silent_after_s`, ESTIMATOR_LOST the expiry of the power limits, MONITOR_LATE
-`contactors.command_valid_for_s`).
+*Reaction* is the worst case from onset to the request for zero current / to the completed action, at a
+scan of {NOMINAL_SCAN_S:g} s, a fault opening deadline of {NOMINAL_DEADLINE_S:g} s and contactors that
+open in {NOMINAL_OPENING_S:g} s. Rows for missing data add the maximum age of what is missing
+(DRIVER_LOST 0.5 s or three scans, BUS_LOST `device.silent_after_s`, ESTIMATOR_LOST the expiry of the
+power limits, MONITOR_LATE `contactors.command_valid_for_s`).
 
 | Fault | Judges | Debounce + delay [s] | Tolerant [s] | Reaction [s] | Latched | Action | Needs |
 |---|---|---|---|---|---|---|---|"""
@@ -46,21 +47,20 @@ three scans, BUS_LOST `device.silent_after_s`, ESTIMATOR_LOST the expiry of the 
 _LIMITS_INTRODUCTION = f"""\
 # Limits
 
-The topic `limits` is the one to obey: the smallest of the estimator's fresh `power_limits`, the raw voltage
-and temperature table, what faults leave, and the operating currents of the pack file times the strings that
-are closed. All values are magnitudes at the pack's terminals; after expiry, without a newer message, they
-are zero.
+The topic `limits` is the one to obey: the smallest of the estimator's fresh `power_limits`, the raw
+voltage and temperature table, what faults leave, and the operating currents of the pack file times the
+strings that are closed. All values are magnitudes at the pack's terminals; after expiry, without a
+newer message, they are zero.
 
-- Of `power_limits` the {HORIZON_S:g} s horizon is used: limits are renewed ten times a second, so it can be
-  held while it is followed down; the 2 s limit would fall faster than a drive can follow, the continuous one
-  forbids every peak.
-- The raw table is a trapezoid per direction: full at the operating limit, zero at the recommended limit,
-linear
-  between, for the highest (charge) or lowest (discharge) cell voltage and the hottest and coldest cell.
+- Of `power_limits` the {HORIZON_S:g} s horizon is used: limits are renewed ten times a second, so it
+  can be held while it is followed down; the 2 s limit would fall faster than a drive can follow, the
+  continuous one forbids every peak.
+- The raw table is a trapezoid per direction: full at the operating limit, zero at the recommended
+  limit, linear between, for the highest (charge) or lowest (discharge) cell voltage and the hottest and
+  coldest cell.
 - A derating acts at once; recovery from zero to the full rating takes {RECOVERY_TIME_S:g} s.
-- Without fresh power limits the limp-home values of the pack file hold (and still the table), then the pack
-is
-  shut down at zero current after `limits.limp_home.shutdown_after_s`.
+- Without fresh power limits the limp-home values of the pack file hold (and still the table), then the
+  pack is shut down at zero current after `limits.limp_home.shutdown_after_s`.
 - What is unknown gives zero.
 
 ## Reason codes

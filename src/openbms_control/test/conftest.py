@@ -276,10 +276,14 @@ class Kit:
 
     def __init__(self) -> None:
         self.cell = load_pack("demo_96s_nmc").cell
+        self._packs: dict[str, LoadedPack] = {}
 
     def pack(self, **changes: Any) -> LoadedPack:
-        data = _merge(copy.deepcopy(SMALL), changes)
-        return LoadedPack(Path("small.yaml"), PackFile.model_validate(data), self.cell)
+        key = repr(changes)
+        if key not in self._packs:
+            data = _merge(copy.deepcopy(SMALL), changes)
+            self._packs[key] = LoadedPack(Path("small.yaml"), PackFile.model_validate(data), self.cell)
+        return self._packs[key]
 
     def signals(self, *without: str) -> dict[str, Any]:
         """Give the device without some quantities."""

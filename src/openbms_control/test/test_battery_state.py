@@ -93,6 +93,14 @@ def test_an_unknown_string_current_makes_the_sum_unknown(kit):
     assert values.current == 2.0 and values.voltage == pytest.approx(7.4)
 
 
+def test_cells_that_do_not_divide_into_strings_give_no_voltage(kit):
+    rig = kit.strings(2)
+    m = rig.measurement()
+    m.string_voltage_validity[:] = 1
+    m.cell_voltages_v, m.cell_voltage_validity = m.cell_voltages_v[:3], m.cell_voltage_validity[:3]
+    assert math.isnan(battery_state(None, m, None, None, None).voltage)
+
+
 def test_a_silent_bus_is_no_battery_present(scan):
     assert not battery_state(FACTS, scan(bus_state=2), None, None, None).present
 

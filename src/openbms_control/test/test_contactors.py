@@ -237,3 +237,26 @@ def test_nothing_is_open_or_closed_before_it_is_known(kit):
     assert contactors.closed(None)
     assert not contactors.opened(None, 0.0)
     assert np.all(contactors.age_s(1.0) == 1.0)
+
+
+def test_a_scan_that_was_held_up_does_not_blame_the_contactors(kit):
+    rig = kit.rig()
+    rig.close()
+    rig.monitor.request(State.STANDBY, rig.t_s)
+    rig.run_until(lambda d: not d.status.contactor_command.any(), 1.0)
+    opened_s, opened_stamp_s = rig.t_s, rig.stamp_s
+    rig.feedback = [1, 1, 0]  # as measured before they opened
+    for number in range(4):
+        rig.scan += 1
+        rig.stamp_s = opened_stamp_s + 0.02 * number
+        t_s = opened_s + 0.35 + 0.02 * number
+        decision = rig.monitor.step(rig.measurement(), t_s, opened_stamp_s + t_s - opened_s)
+    assert not decision.faults
+
+
+def test_feedback_that_is_fitted_but_unknown_is_not_judged(kit):
+    rig = kit.rig()
+    rig.close()
+    rig.feedback = UNKNOWN
+    rig.run(1.5)
+    assert rig.ids(FaultState.ACTIVE) == {"CONTACTOR_FEEDBACK_MISSING"} and rig.state == State.DRIVE

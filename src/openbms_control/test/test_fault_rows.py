@@ -131,7 +131,7 @@ def test_a_condition_trips_and_its_absence_does_not(kit, row):
     assert state_of(rig, row) == FaultState.ACTIVE
 
 
-@pytest.mark.parametrize("period_s", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("period_s", [0.02, 0.1])
 @pytest.mark.parametrize("row", LIMIT_ROWS + SWITCH_ROWS, ids=lambda row: row.id)
 def test_debounce_and_delay_take_the_same_seconds_at_every_scan_period(kit, row, period_s):
     if period_s < 0.05 and row.timing.debounce_s > 1.0:

@@ -208,6 +208,18 @@ def test_a_lost_driver_is_noticed_by_time_alone(kit):
     assert rig.state == State.STANDBY
 
 
+def test_a_monitor_that_was_held_up_looks_into_its_queue_before_it_blames_the_driver(kit):
+    rig = kit.rig()
+    rig.close()
+    for _ in range(4):
+        rig.tick(0.1)
+    rig.tick(0.3)
+    assert rig.state == State.DRIVE
+    rig.step(0.0)
+    rig.tick(0.1)
+    assert rig.state == State.DRIVE and not rig.ids()
+
+
 def test_a_driver_that_restarts_while_closed_is_opened_at_once(kit):
     rig = kit.rig()
     rig.close()

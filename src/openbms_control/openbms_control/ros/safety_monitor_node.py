@@ -77,8 +77,8 @@ class SafetyMonitorNode(BmsNode):
                 f"{self.record_path}: not readable, kept as .unreadable; closing is refused"
             )
         self._monitor = SafetyMonitor(self.pack, record, problem)
-        self._acted_before = False
-        self._decided_s = self._faults_s = float("-inf")
+        self._acted_before, self._unsaved = False, False
+        self._decided_s = self._faults_s = self._tried_s = float("-inf")
 
     def activate(self) -> None:
         """Begin, as after a restart: whatever was before, contactors are open and nothing closes unasked."""
@@ -159,17 +159,19 @@ class SafetyMonitorNode(BmsNode):
             self._faults.publish(faults_to_msg(decision, self.header()))
         if decision.state_changed:
             self.get_logger().info(f"{decision.status.state.name}: {decision.status.reason}")
-        if decision.record_changed:
-            self._save()
+        if decision.record_changed or (self._unsaved and now_s - self._tried_s >= _FAULTS_PERIOD_S):
+            self._save(now_s)
         self._say(decision)
         return decision
 
-    def _save(self) -> None:
+    def _save(self, now_s: float) -> None:
         # after the decision is out: a slow disk delays no opening
+        self._tried_s, self._unsaved = now_s, False
         try:
             save_record(self.record_path, self._monitor.record())
             self._monitor.record_written(True)
         except OSError as error:
+            self._unsaved = True
             self.get_logger().error(
                 f"{self.record_path}: cannot be written ({error})", throttle_duration_sec=10.0
             )

@@ -52,6 +52,8 @@ lock-out)."""
 MAX_STAMP_STEP_S = 1.0
 """A larger step of the stamps, or one backwards, is a clock that was set: the time of reception counts
 instead."""
+MAX_LATE_S = 0.5
+"""A scan is never taken to be older than this when contactor feedback is compared with commands."""
 
 _NEEDED_TO_START = {
     "CELL_VOLTAGE_MISSING": "cell voltages",
@@ -239,7 +241,9 @@ class SafetyMonitor:
         gap_s, self._called_s = t_s - self._called_s, t_s
         scan, scan_step_s, restarted = self._take(measurement, t_s)
         self._follow_estimator(t_s)
-        now = self._circumstances(t_s, gap_s, restarted)
+        # a scan that was held up on its way shows contactors as they were, not as they are
+        late_s = min(max(now_s - scan.stamp_s, 0.0), MAX_LATE_S) if scan is not None else 0.0
+        now = self._circumstances(t_s, gap_s, restarted, late_s)
         self._note_missing(scan, now)
         faults_changed = self._judge(scan, now, scan_step_s, gap_s, t_s, now_s)
         before = self._machine.state
@@ -284,15 +288,17 @@ class SafetyMonitor:
         elif t_s - self._limp_since_s >= self._pack.limits.limp_home.shutdown_after_s:
             self._limp_expired = True
 
-    def _circumstances(self, t_s: float, gap_s: float, restarted: bool) -> Circumstances:
+    def _circumstances(self, t_s: float, gap_s: float, restarted: bool, late_s: float) -> Circumstances:
         contactors, starting = self._machine.contactors, t_s - self._started_s < START_UP_S
-        received = max(self._received_s, self._started_s)
+        age_s = t_s - max(self._received_s, self._started_s)
+        if gap_s > 2.0 * TICK_PERIOD_S:
+            age_s -= gap_s  # the monitor itself was held up: what waits in its queue is taken first
         return Circumstances(
             state=self._machine.state,
             started=self._complete or not starting,
             command=contactors.command.ravel(),
-            command_age_s=contactors.age_s(t_s).ravel(),
-            measurement_age_s=t_s - received,
+            command_age_s=contactors.age_s(t_s).ravel() - late_s,
+            measurement_age_s=age_s,
             estimator_age_s=t_s - self._estimate_s,
             monitor_gap_s=gap_s,
             estimator_fresh=self._fresh_estimate(t_s) is not None or (self._estimate is None and starting),
