@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 
 from openbms_bringup.ros.node_group import check_remaps, node_class
-from openbms_bringup.transport import choose_transport
 from openbms_core.config_file import ConfigError
 
 
@@ -45,21 +43,3 @@ def test_a_refusal_is_one_sentence_and_exit_code_2(arguments: list[str], said: s
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, "UDPv4"),
-        ({"FASTDDS_BUILTIN_TRANSPORTS": "SHM"}, "SHM"),
-        ({"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"}, None),
-    ],
-)
-def test_the_users_choice_of_transport_stays(monkeypatch, environment: dict, expected: str | None) -> None:
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "")  # restored at the end, whatever is set here
-    for name in ("FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    choose_transport()
-    assert os.environ.get("FASTDDS_BUILTIN_TRANSPORTS") == expected

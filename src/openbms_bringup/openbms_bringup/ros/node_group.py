@@ -89,10 +89,8 @@ def main() -> None:
         from openbms_bringup.parent_watch import stop_with_parent
 
         stop_with_parent(given.stop_with_parent)
-    from openbms_bringup.transport import choose_transport
     from openbms_core.config_file import ConfigError
 
-    choose_transport()
     try:
         classes, critical = _load(given.system, given.process)
     except ConfigError as error:

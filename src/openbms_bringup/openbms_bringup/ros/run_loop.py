@@ -15,7 +15,6 @@ from rich.table import Table
 from openbms_bringup.run import PreparedRun, folder_mb, supervisor_of, write_summary
 from openbms_bringup.status import PackStatus, ProcessUse, one_line, rows, summary
 from openbms_bringup.supervisor import Supervised, Supervisor, describe_exit
-from openbms_bringup.transport import choose_transport
 from openbms_bringup.usage import UsageMeter
 
 __all__ = ["RunLoop"]
@@ -64,7 +63,6 @@ class RunLoop:
         plan = self._run.plan
         self._say(False, f"{plan.system.description or plan.system_path.stem}")
         self._say(False, f"pack {plan.pack_path}, bus {plan.bus_text}, logs {self._run.log_folder}")
-        choose_transport()
         supervisor = supervisor_of(self._run, self._say)
         supervisor.start()
         os.environ["ROS_DOMAIN_ID"] = str(self._run.claim.domain)

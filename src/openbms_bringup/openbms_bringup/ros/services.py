@@ -11,7 +11,6 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from openbms_bringup.status import STATE_NAMES
-from openbms_bringup.transport import choose_transport
 from openbms_core.config_file import ConfigError
 from openbms_core.ros.executor import make_executor
 from openbms_msgs.srv import ClearFaults, RequestState
@@ -22,7 +21,6 @@ _WAIT_S = 5.0
 
 
 def _call(service_type: Any, name: str, namespace: str, fill: Any) -> Any:
-    choose_transport()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("openbms_command", namespace=namespace, enable_rosout=False)
     try:

@@ -44,7 +44,6 @@ class RecorderNode(BmsNode):
         recording = Recording(
             self._settings,
             [bag_topic(topic) for topic in self._topics],
-            now_ns=self._now_ns,
             say=self._say,
         )
         self._recording = recording

@@ -17,6 +17,6 @@ _VARIABLE = "FASTDDS_BUILTIN_TRANSPORTS"
 
 
 def choose_transport() -> None:
-    """Let Fast DDS use UDP alone, unless the user has chosen; call it before the first ROS import."""
+    """Let Fast DDS use UDP alone, unless the user has chosen; it is read when a participant is made."""
     if not any(os.environ.get(name) for name in (_VARIABLE, "FASTRTPS_DEFAULT_PROFILES_FILE")):
         os.environ[_VARIABLE] = "UDPv4"
