@@ -415,11 +415,32 @@ def test_the_first_decision_puts_the_start_on_record(kit):
     assert not rig.step().record_changed
 
 
-def test_a_new_record_is_said_and_blocks_nothing(kit):
+def test_a_first_start_is_no_fault(kit):
     rig = kit.rig(problem="new")
     rig.run(0.5)
-    assert rig.ids() == {"FAULT_RECORD_NEW"} and rig.last.highest_level == 0
+    assert rig.ids() == set()
     assert rig.monitor.request(State.DRIVE, rig.t_s).accepted
+
+
+def test_closed_contactors_are_on_record_and_a_death_with_them_is_said_at_the_next_start(kit):
+    rig = kit.rig()
+    rig.run(0.5)
+    assert not rig.monitor.record().closed
+    rig.close()
+    assert rig.monitor.record().closed
+    again = kit.rig(record=FaultRecord("TEST-1", 2, {}, closed=True))
+    again.run(0.5)
+    assert again.ids() == {"MONITOR_DIED"} and again.last.status.state == State.STANDBY
+    assert not again.monitor.record().closed
+    assert again.monitor.request(State.DRIVE, again.t_s).accepted
+    assert again.monitor.clear([], again.t_s).cleared == ("MONITOR_DIED",)
+
+
+def test_each_closing_and_opening_puts_the_record_out_of_date(kit):
+    rig = kit.rig()
+    rig.run(0.5)
+    assert rig.monitor.request(State.DRIVE, rig.t_s).accepted
+    assert rig.step().record_changed
 
 
 def test_an_unreadable_record_blocks_closing_until_somebody_has_looked(kit):

@@ -17,10 +17,10 @@ from openbms_control.safety.record import FaultRecord, load_record, save_record
 def test_round_trip_counts_the_start(tmp_path):
     path = tmp_path / "deep" / "faults.json"
     faults = {"A": StoredFault(True, 2, 1.5, 2.5, 4.3, 7), "B": StoredFault(False, 1, 1.0, 2.0)}
-    save_record(path, FaultRecord("S", 4, faults))
+    save_record(path, FaultRecord("S", 4, faults, closed=True))
     record, problem = load_record(path, "S")
     assert problem == "" and record.start_count == 5
-    assert record.faults["A"] == faults["A"]
+    assert record.faults["A"] == faults["A"] and record.closed
     assert math.isnan(record.faults["B"].value)
     assert os.listdir(path.parent) == ["faults.json"]
 

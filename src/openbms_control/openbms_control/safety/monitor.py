@@ -133,7 +133,7 @@ class SafetyMonitor:
             row.quantity: _NEEDED_TO_START[row.name] for row in rows if row.name in _NEEDED_TO_START
         }
         self._lost_after_s = driver_lost_after_s(pack.file)
-        self._start_count, self._problem = record.start_count, problem
+        self._start_count, self._problem, self._died = record.start_count, problem, record.closed
         self._measurement: PackMeasurement | None = None
         self._received_s = self._called_s = self._started_s = -math.inf
         self._estimate: PowerLimits | None = None
@@ -203,7 +203,11 @@ class SafetyMonitor:
 
     def record(self) -> FaultRecord:
         """Give what must be kept over a restart."""
-        return FaultRecord(self._pack.serial, self._start_count, self._manager.stored())
+        return FaultRecord(self._pack.serial, self._start_count, self._manager.stored(), self._closed)
+
+    @property
+    def _closed(self) -> bool:
+        return self._machine.state in (State.PRECHARGE, *CLOSED_STATES, State.OPENING)
 
     # ---- the step ----
 
@@ -306,7 +310,7 @@ class SafetyMonitor:
             driver_restarted=restarted,
             precharge_failed=contactors.failed and self._machine.state == State.PRECHARGE,
             config_mismatch=self._foreign_config or self._foreign_scan,
-            record_new=self._problem == "new",
+            monitor_died=self._died,
             record_corrupt=self._problem == "corrupt",
             record_not_written=self._record_not_written,
         )
@@ -333,6 +337,7 @@ class SafetyMonitor:
         found = self._checks.evaluate(scan, now)
         if self._problem == "corrupt":
             self._problem = ""  # it is latched from here on, so that it can be cleared
+        self._died = False  # likewise
         step_s = np.where(self._checks.by_clock, gap_s, scan_step_s)
         return self._manager.step(found, step_s, t_s, scan.stamp_s if scan is not None else now_s)
 
@@ -423,6 +428,7 @@ class SafetyMonitor:
             t_s,
         )
         kept = {name: (fault.latched, fault.occurrences) for name, fault in manager.stored().items()}
+        kept["closed"] = (self._closed, 0)
         record_changed, self._kept = kept != self._kept, kept
         return Decision(
             limits=limits,

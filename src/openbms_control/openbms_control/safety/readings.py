@@ -59,7 +59,7 @@ class Circumstances:
     estimator_fresh : bool
         Power limits have not expired.
     limp_home_expired, driver_restarted, precharge_failed, config_mismatch : bool
-    record_new, record_corrupt, record_not_written : bool
+    monitor_died, record_corrupt, record_not_written : bool
     """
 
     state: State
@@ -74,7 +74,7 @@ class Circumstances:
     driver_restarted: bool = False
     precharge_failed: bool = False
     config_mismatch: bool = False
-    record_new: bool = False
+    monitor_died: bool = False
     record_corrupt: bool = False
     record_not_written: bool = False
 
@@ -354,7 +354,7 @@ CLOCK_READINGS: dict[str, Callable[[Circumstances], Reading]] = {
     "limp_home_expired": lambda now: Reading(present=now.limp_home_expired),
     "precharge_failed": lambda now: Reading(present=now.precharge_failed),
     "config_mismatch": lambda now: Reading(present=now.config_mismatch),
-    "record_new": lambda now: Reading(present=now.record_new),
+    "monitor_died": lambda now: Reading(present=now.monitor_died),
     "record_corrupt": lambda now: Reading(present=now.record_corrupt),
     "record_not_written": lambda now: Reading(present=now.record_not_written),
 }

@@ -32,11 +32,14 @@ class FaultRecord:
         Number of this start, from 1.
     faults : dict of str to StoredFault
         By identifier of the row.
+    closed : bool
+        Contactors were closed, or on their way, when it was written: if it is read so, the last run died.
     """
 
     serial: str
     start_count: int = 1
     faults: dict[str, StoredFault] = field(default_factory=dict)
+    closed: bool = False
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -65,7 +68,7 @@ def _read(data: Any, serial: str) -> FaultRecord:
             raise TypeError(f"{identifier}: wrong type of {', '.join(wrong)}")
         stored = StoredFault(**item)
         faults[str(identifier)] = stored
-    return FaultRecord(serial, int(data["start_count"]) + 1, faults)
+    return FaultRecord(serial, int(data["start_count"]) + 1, faults, bool(data.get("closed", False)))
 
 
 def load_record(path: Path, serial: str) -> tuple[FaultRecord, RecordProblem]:
@@ -108,7 +111,12 @@ def save_record(path: Path, record: FaultRecord) -> None:
     OSError
         It cannot be written.
     """
-    data = {"schema_version": SCHEMA_VERSION, "serial": record.serial, "start_count": record.start_count}
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "serial": record.serial,
+        "start_count": record.start_count,
+        "closed": record.closed,
+    }
     faults = {name: asdict(fault) | {"value": _finite(fault.value)} for name, fault in record.faults.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
