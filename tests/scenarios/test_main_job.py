@@ -99,7 +99,7 @@ def test_monitor_killed_while_driving_opens_by_expiry(system: BmsSystem) -> None
     assert opened - moment < system.plan.pack.contactors.command_valid_for_s + 1.5
     system.start("safety")
     state = system.wait("state", lambda message: message.start_count == 2 and message.state != State.INIT)
-    assert state.state == State.STANDBY
+    assert state.state == State.STANDBY, (state.reason, state.explanation, system.output())
     system.wait("faults", lambda m: "MONITOR_DIED" in fault_ids(m))
     system.wait("measurement", timeout_s=5)
     assert contactors_open(system.wait("twin_truth")), "nothing closes unasked"

@@ -93,6 +93,7 @@ class BmsSystem:
                 lambda message, name=topic.name: self._received(name, message),
                 qos_profile(topic),
             )
+        self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._spinning = threading.Thread(target=self._executor.spin, daemon=True)
@@ -191,18 +192,23 @@ class BmsSystem:
 
     def output(self) -> str:
         """Give the end of what each process printed."""
-        return "\n".join(f"--- {name}\n" + "\n".join(p.lines[-15:]) for name, p in self.processes.items())
+        return "\n".join(
+            f"--- {name} ({'runs' if p.process.poll() is None else f'ended with {p.process.poll()}'})\n"
+            + "\n".join(p.lines[-15:])
+            for name, p in self.processes.items()
+        )
 
     # ---- what a person or a vehicle does ----
 
     def _call(self, kind: Any, name: str, request: Any, timeout_s: float = 10.0) -> Any:
-        client = self.node.create_client(kind, name)
+        # kept: to destroy a client while another thread waits on it crashes rclpy
+        client = self._clients.get(name) or self.node.create_client(kind, name)
+        self._clients[name] = client
         assert client.wait_for_service(timeout_s), f"no service {name}\n{self.output()}"
         answered = threading.Event()
         future = client.call_async(request)
         future.add_done_callback(lambda _: answered.set())
         assert answered.wait(timeout_s), f"no answer from {name}\n{self.output()}"
-        self.node.destroy_client(client)
         return future.result()
 
     def request(self, state: str) -> Any:
