@@ -49,7 +49,7 @@ class CoulombCounterSettings:
     rest_current_c: float = 0.02
     rest_s: float = 1800.0
     rest_std_v: float = 0.005
-    initial_soc_std: float = 0.05
+    initial_soc_std: float = 0.02
     unknown_soc_std: float = 0.3
     unknown_current_c: float = 0.5
     default_temperature_degc: float = 25.0

@@ -36,6 +36,10 @@ FloatArray = NDArray[np.float64]
 
 Z, I1, I2, B, S, E = range(6)
 SOC_LOW, SOC_HIGH = -0.05, 1.05
+SHORTEST_S = 1e-4
+"""Steps shorter than this bring nothing [s]."""
+MOST_C = 200.0
+"""Mean currents beyond this many capacities per hour are not believed in the RC pairs."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ class EkfSettings:
         Distance of the first voltage from full relaxation, if no current flows then [V].
     gate : float
         Innovations beyond this many standard deviations lose weight.
-    restart_sigma, restart_after_s : float
-        Innovations beyond this many standard deviations for this long [s] open the SoC again.
+    restart_sigma, restart_after_s, restart_std : float
+        Innovations, or a model error, beyond this many standard deviations for this long [s] add this
+        standard deviation to the SoC.
     unknown_current_c : float
         Standard deviation of the current while it is not measured, as a part of the capacity per hour.
     long_step_s : float
@@ -80,12 +85,13 @@ class EkfSettings:
     current_bias_std_c: float = 0.005
     current_bias_walk_s: float = 36_000.0
     charge_relative_std: float = 0.01
-    initial_soc_std: float = 0.05
+    initial_soc_std: float = 0.02
     unknown_soc_std: float = 0.3
     rest_std_v: float = 0.005
     gate: float = 4.0
     restart_sigma: float = 5.0
-    restart_after_s: float = 30.0
+    restart_after_s: float = 120.0
+    restart_std: float = 0.1
     unknown_current_c: float = 0.5
     long_step_s: float = 60.0
     relinearise_soc: float = 0.01
@@ -162,6 +168,7 @@ class SocEkf:
         self._blind_s = np.zeros(n_cells)
         self._contradicted_s = np.zeros(n_cells)
         self._correlated = 1.0
+        self._slow_std = np.zeros(n_cells)
 
     def set_capacity(self, capacity_ah: ArrayLike) -> None:
         """Take over new capacities [Ah], shape () or (n_cells,), for example from the SoH estimator."""
@@ -191,7 +198,7 @@ class SocEkf:
         voltage = _cells(sample.voltage_v, n)
         current = _cells(sample.current_a, n)
         quality = np.zeros(n, np.uint8)
-        regular = np.isfinite(dt) and dt > 0.0
+        regular = np.isfinite(dt) and dt > SHORTEST_S
         if not regular or dt > self.settings.long_step_s:
             quality |= np.uint8(Quality.TIME_IRREGULAR)
         has_temperature = self._take_temperature(_cells(sample.temperature_degc, n), quality)
@@ -200,10 +207,11 @@ class SocEkf:
         slow_std = (
             parameters.slow_std_v if has_temperature is None else parameters.slow_std_v * has_temperature
         )
+        self._slow_std = slow_std
         has_voltage = np.isfinite(voltage) & (voltage > 0.0)
         fresh = has_voltage & ~self._started
         if fresh.any():
-            self._start(fresh, voltage, np.where(has_current, current, 0.0), slow_std, parameters)
+            self._start(fresh, voltage, np.where(has_current, current, 0.0), slow_std, parameters, quality)
             parameters = self.model.parameters(self.x[Z], self._temperature)
         if regular:
             # an error that lasts seconds counts once, however often it is sampled
@@ -218,7 +226,7 @@ class SocEkf:
         if regular or fresh.any():
             use = has_voltage & has_current if regular else fresh & has_current
             if use.any():
-                innovation = self._correct(voltage, use, fresh, dt if regular else 0.0, quality)
+                innovation = self._correct(voltage, use, dt if regular else 0.0, quality)
         if not has_voltage.all():
             quality[~has_voltage] |= np.uint8(Quality.VOLTAGE_MISSING)
         if not has_current.all():
@@ -263,21 +271,28 @@ class SocEkf:
         current: FloatArray,
         slow_std: FloatArray,
         p: CellParameters,
+        quality: NDArray[np.uint8],
     ) -> None:
         """Set the state of cells whose first voltage is here; the correction then gives it its weight."""
-        guess = fresh & ~self._known
-        if guess.any():
-            at = np.where(guess, voltage - p.instant_v(current), np.nan)
-            found = self.model.soc_from_ocv(at, self._temperature)
-            self.x[Z] = np.where(guess, found, self.x[Z])
         settings = self.settings
-        resting = np.abs(current) < self._capacity_ah / 50.0
+        start_std = np.sqrt(slow_std**2 + settings.rest_std_v**2 + p.half_gap_v**2)
+        open_circuit = voltage - p.instant_v(current)
         # under load nobody knows for how long: the pairs may hold anything up to the present current
+        polarised = (p.r1_ohm + p.r2_ohm) * np.abs(current)
+        doubt = np.sqrt(p.chord_v**2 * self.p[Z, Z] + start_std**2 + polarised**2)
+        wrong = fresh & self._known & (np.abs(open_circuit - p.ocv_v) > settings.first_gate * doubt)
+        if wrong.any():
+            quality[wrong] |= np.uint8(Quality.RESTARTED)
+            self.p[Z, Z] = np.where(wrong, settings.unknown_soc_std**2, self.p[Z, Z])
+        guess = fresh & (wrong | ~self._known)
+        if guess.any():
+            found = self.model.soc_from_ocv(np.where(guess, open_circuit, np.nan), self._temperature)
+            self.x[Z] = np.where(guess, found, self.x[Z])
+        resting = np.abs(current) < self._capacity_ah / 50.0
         pairs = np.where(resting, 0.0, np.abs(current))
         for row in (I1, I2):
             self.x[row] = np.where(fresh, 0.5 * np.where(resting, 0.0, current), self.x[row])
             self.p[row, row] = np.where(fresh, (0.5 * pairs) ** 2, self.p[row, row])
-        start_std = np.sqrt(slow_std**2 + settings.rest_std_v**2 + p.half_gap_v**2)
         self.p[E, E] = np.where(fresh, start_std**2, self.p[E, E])
         if settings.use_resistance_state:
             self.p[S, S] = np.where(fresh, p.resistance_relative_std**2, self.p[S, S])
@@ -312,7 +327,8 @@ class SocEkf:
             self._blind_s = now
             charge_true = np.where(known, charge - bias * (dt / 3600.0), 0.0)
             on = known.astype(float)
-        mean_current = charge_true * (3600.0 / dt)
+        most = MOST_C * capacity
+        mean_current = np.minimum(np.maximum(charge_true * (3600.0 / dt), -most), most)
         efficiency = np.where(charge_true > 0.0, self.model.coulombic_efficiency, 1.0)
         per_ah = efficiency / capacity
         moved = charge_true * per_ah
@@ -392,7 +408,6 @@ class SocEkf:
         self,
         voltage: FloatArray,
         use: NDArray[np.bool_],
-        fresh: NDArray[np.bool_],
         dt: float,
         quality: NDArray[np.uint8],
     ) -> FloatArray:
@@ -403,21 +418,18 @@ class SocEkf:
         ph = (self.p * h).sum(axis=1)
         variance = (h * ph).sum(axis=0)
         squared = innovation * innovation
-        # contradiction that lasts (or a first voltage that contradicts the given SoC): the SoC itself must
-        # be wrong
+        # contradiction that lasts: the SoC itself must be wrong
         against = squared > settings.restart_sigma**2 * (variance + noise)
+        against |= np.abs(self.x[E]) > settings.restart_sigma * self._slow_std
         self._contradicted_s = np.where(
             use, np.where(against, self._contradicted_s + dt, 0.0), self._contradicted_s
         )
-        restart = (self._contradicted_s > settings.restart_after_s) | (
-            fresh & (squared > settings.first_gate**2 * (variance + noise))
-        )
+        restart = self._contradicted_s > settings.restart_after_s
         if restart.any():
             quality[restart] |= np.uint8(Quality.RESTARTED)
-            self.p[Z, Z] = np.where(
-                restart, np.maximum(self.p[Z, Z], settings.unknown_soc_std**2), self.p[Z, Z]
-            )
-            self._contradicted_s = np.where(restart, 0.0, self._contradicted_s)
+            innovation = innovation + np.where(restart, self.x[E], 0.0)
+            squared = innovation * innovation
+            self._reopen(restart)
             ph = (self.p * h).sum(axis=1)
             variance = (h * ph).sum(axis=0)
         limited = squared > settings.gate**2 * (variance + noise)
@@ -437,6 +449,16 @@ class SocEkf:
         self.x[Z] = np.minimum(np.maximum(self.x[Z], SOC_LOW), SOC_HIGH)
         self.x[S] = np.minimum(np.maximum(self.x[S], -0.6), 3.0)
         return np.where(use, innovation, np.nan)
+
+    def _reopen(self, where: NDArray[np.bool_]) -> None:
+        """Doubt the SoC again and forget the model error: what they explained together was not so."""
+        self._contradicted_s = np.where(where, 0.0, self._contradicted_s)
+        self.x[E] = np.where(where, 0.0, self.x[E])
+        soc_std = np.hypot(self.settings.restart_std, np.sqrt(self.p[Z, Z]))
+        for row, std in ((Z, soc_std), (E, self._slow_std)):
+            self.p[row] = np.where(where, 0.0, self.p[row])
+            self.p[:, row] = np.where(where, 0.0, self.p[:, row])
+            self.p[row, row] = np.where(where, std**2, self.p[row, row])
 
     def _iterate(
         self, voltage: FloatArray, use: NDArray[np.bool_], noise: FloatArray, change: FloatArray

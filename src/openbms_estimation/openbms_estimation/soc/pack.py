@@ -116,7 +116,8 @@ def aggregate(
     def within(
         charge_ah: FloatArray, room_ah: FloatArray, d_charge: FloatArray, d_room: FloatArray
     ) -> list[FloatArray]:
-        total = charge_ah + room_ah
+        # a string with an empty and a full cell at once can give and take nothing: it counts as empty
+        total = np.maximum(charge_ah + room_ah, 1e-9)
         raw = charge_ah / total
         # errors of cells stem mostly from one current sensor and one model: they add up, they do not cancel
         raw_std = (room_ah * d_charge + charge_ah * d_room) / total**2
