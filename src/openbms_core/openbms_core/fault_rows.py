@@ -364,7 +364,7 @@ _OTHER_ROWS: list[FaultRow] = [
             level=Level.RECOMMENDED, suffix="_RECOMMENDED", comparison="below", limit=100.0, unit="ohm/V",
             action=Action.BLOCK_CLOSING | Action.END_CHARGING, factors=(0.0, 1.0),
             needs=(("insulation_resistance_ohm",),)),
-    _single("INSULATION_MISSING", "insulation_missing", Timing(1.0, 0.0, 30.0),
+    _single("INSULATION_MISSING", "insulation_missing", Timing(5.0, 0.0, 30.0),
             "The insulation monitor is fitted but gives no valid value.", _BLOCKS,
             "Check the insulation monitor and its wiring.", level=Level.RECOMMENDED,
             action=Action.BLOCK_CLOSING,

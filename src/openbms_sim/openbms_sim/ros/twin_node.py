@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 import time
 from dataclasses import fields
 from typing import Any
@@ -22,6 +23,8 @@ from openbms_sim.faults import InjectionError, parse_injections
 from openbms_sim.twin import DigitalTwin
 from openbms_sim.twin_setup import REQUESTS, TwinNames, TwinSettings, build_twin, open_bus
 from openbms_sim.vehicle import Permission
+
+_ASK_AGAIN_S = 1.0
 
 
 def _array(code: str, kind: Any, values: Any) -> array.array:
@@ -53,7 +56,7 @@ class TwinNode(BmsNode):
         self.parameter("initial_soc", 0.8, "State of charge at the start, 0 to 1 (plant)")
         self.parameter("ambient_degc", 25.0, "Temperature of the surroundings [degC] (plant)")
         self.parameter("load_factor", 1.0, "The recorded current times this is the load (plant); 0: no load")
-        self.parameter("request_on_start", "none", "The key: none, drive, charge or connected, once")
+        self.parameter("request_on_start", "none", "The key: none, drive, charge, connected; until reached once")
         self.parameter("stop_deadline_s", 6.0, "At the end, wait this long for contactors and other clients")
         self.parameter("injections", "", "What is broken: YAML or JSON list (see the README)", dynamic=True)
 
@@ -62,6 +65,7 @@ class TwinNode(BmsNode):
         self.stop_deadline_s = self.value("stop_deadline_s")
         settings = TwinSettings(**{item.name: self.value(item.name) for item in fields(TwinSettings)})
         self._wanted = REQUESTS.get(settings.request_on_start)
+        self._asked_s = -math.inf
         self._twin, self._names = build_twin(self.pack, settings)
         self._items = self._parse(self.value("injections"), ConfigError)
         self._hub, self._bus = open_bus(
@@ -122,13 +126,16 @@ class TwinNode(BmsNode):
         self._state.renew(now, valid.sec + valid.nanosec * 1e-9)
         self._heard_state = State(message.state)
         self._heard_zero = bool(message.zero_current_requested)
+        if self._heard_state is self._wanted:
+            self._wanted = None  # from here on nothing is asked for again: what opens stays open
         if (
             self._wanted is not None
             and self._heard_state is State.STANDBY
+            and now - self._asked_s >= _ASK_AGAIN_S
             and self._request.service_is_ready()
         ):
-            wanted, self._wanted = self._wanted, None
-            request = RequestState.Request(state=int(wanted), requester="twin: key")
+            self._asked_s = now
+            request = RequestState.Request(state=int(self._wanted), requester="twin: key")
             self._request.call_async(request).add_done_callback(self._on_answer)
 
     def _on_answer(self, future: Any) -> None:
