@@ -20,7 +20,8 @@ def topics_page() -> str:
     """Give the page of the topic table and of every message."""
     lines = [NOTE, "", "# Topics and messages", ""]
     lines += [
-        "Names are relative to the pack's namespace (default `/bms`), except those with a leading slash. Source:",
+        "Names are relative to the pack's namespace (default `/bms`), except those with a leading slash. "
+        "Source:",
         "`openbms_core/topics.py`; node QoS, recorder, Foxglove server and this page derive from it.",
         "",
         "| Topic | Type | Publisher | Rate | Lost after | QoS | Recorded | Uploaded | Meaning |",

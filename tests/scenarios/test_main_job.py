@@ -71,7 +71,7 @@ def test_driver_killed_device_opens_and_monitor_says_so(system: BmsSystem) -> No
 
 
 def test_monitor_killed_after_a_fault_the_record_stays(system: BmsSystem) -> None:
-    """kill -9 of the monitor after a fault: at its next start the fault is on record and still forbids closing."""
+    """kill -9 of the monitor after a fault: at its next start it is on record and still forbids closing."""
     system.drive()
     moment = system.inject({"fault": "cell_voltage_offset", "cell": 7, "offset_v": 0.9})
     system.wait("faults", lambda m: "CELL_OVER_VOLTAGE_SAFETY" in fault_ids(m), since=moment)
@@ -92,7 +92,7 @@ def test_monitor_killed_after_a_fault_the_record_stays(system: BmsSystem) -> Non
 
 
 def test_monitor_killed_while_driving_opens_by_expiry(system: BmsSystem) -> None:
-    """kill -9 of the monitor while driving: its commands expire in the driver; then STANDBY, its death on record."""
+    """kill -9 of the monitor while driving: its commands expire; then STANDBY, its death on record."""
     system.drive()
     moment = system.kill("safety")
     opened = system.received_at("twin_truth", contactors_open, moment)
