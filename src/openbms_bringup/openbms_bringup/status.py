@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-__all__ = ["STATE_NAMES", "PackStatus", "ProcessUse", "one_line", "rows", "summary"]
+__all__ = ["STATE_NAMES", "PackStatus", "ProcessUse", "one_line", "rows", "short_path", "summary"]
 
 STATE_NAMES = ("INIT", "STANDBY", "PRECHARGE", "DRIVE", "CHARGE", "CONNECTED", "OPENING", "FAULT")
 _NAN = math.nan
@@ -67,6 +68,17 @@ class ProcessUse:
     starts: int
 
 
+def short_path(path: str | Path | None) -> str:
+    """Write a path as a person would: from the working folder, or from the home folder; – for none."""
+    if path is None:
+        return "–"
+    path = Path(path)
+    for base, sign in ((Path.cwd(), ""), (Path.home(), "~")):
+        if path.is_relative_to(base):
+            return str(Path(sign) / path.relative_to(base))
+    return str(path)
+
+
 def number(value: float | None, form: str, unit: str = "") -> str:
     """Show a number, or a dash where it is unknown."""
     if value is None or not math.isfinite(value):
@@ -112,7 +124,10 @@ def rows(status: PackStatus) -> list[tuple[str, str]]:
         ("Faults", ", ".join(status.faults) or ("none" if status.state else "–")),
         ("SoC error", _error(status)),
         ("Test", _progress(status)),
-        ("Recording", f"{number(status.recorded_mb, '.2f')} MB in {status.bags[-1] if status.bags else '–'}"),
+        (
+            "Recording",
+            f"{number(status.recorded_mb, '.2f')} MB in {short_path(status.bags[-1] if status.bags else None)}",
+        ),
         ("Live view", status.foxglove or "–"),
         *([("Bus", status.bus_message)] if status.bus_message else []),
         *(("Problem", f"{node}: {text}") for node, text in sorted(status.problems.items())),

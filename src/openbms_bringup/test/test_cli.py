@@ -39,7 +39,9 @@ def test_check_accepts_every_shipped_file(path: Path) -> None:
 def test_check_names_file_line_key_and_cure(tmp_path: Path) -> None:
     text = (config_folder() / "systems" / "demo.yaml").read_text()
     file = tmp_path / "mine.yaml"
-    file.write_text(text.replace("critical: true", "crtical: true", 1))
+    file.write_text(
+        text.replace("    critical: true\n    nodes: [afe", "    crtical: true\n    nodes: [afe", 1)
+    )
     line = 1 + file.read_text().splitlines().index("    crtical: true")
     done = subprocess.run(
         [sys.executable, "-m", "openbms_bringup.cli.main", "check", str(file)], capture_output=True, text=True

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from openbms_bringup.run import PreparedRun, folder_mb, supervisor_of, write_summary
-from openbms_bringup.status import PackStatus, ProcessUse, one_line, rows, summary
+from openbms_bringup.status import PackStatus, ProcessUse, one_line, rows, short_path, summary
 from openbms_bringup.supervisor import Supervised, Supervisor, describe_exit
 from openbms_bringup.usage import UsageMeter
 
@@ -62,7 +62,8 @@ class RunLoop:
             self._say(True, note)
         plan = self._run.plan
         self._say(False, f"{plan.system.description or plan.system_path.stem}")
-        self._say(False, f"pack {plan.pack_path}, bus {plan.bus_text}, logs {self._run.log_folder}")
+        self._say(False, f"logs {short_path(self._run.log_folder)}")
+        self._say(False, f"pack {short_path(plan.pack_path)}, bus {plan.bus_text}")
         supervisor = supervisor_of(self._run, self._say)
         supervisor.start()
         os.environ["ROS_DOMAIN_ID"] = str(self._run.claim.domain)
@@ -154,7 +155,7 @@ class RunLoop:
         for what, value in (("live view", self._status.foxglove), ("bag", (self._status.bags or [None])[-1])):
             if value and self._told.get(what) != value:
                 self._told[what] = value
-                self._say(False, f"{what}: {value}")
+                self._say(False, f"{what}: {short_path(value) if what == 'bag' else value}")
         if self._is_due("tell", 1.0):
             self._node.tell_processes({one.spec.name: _process_status(one) for one in supervisor.processes})
             self._sample(supervisor, memory=self._is_due("memory", _MEMORY_EVERY_S))
@@ -256,7 +257,7 @@ class RunLoop:
         )
         table.add_row(
             "Bag",
-            f"{content['bag'] or '–'} ({content['bag_mb'] if content['bag_mb'] is not None else '–'} MB)",
+            f"{short_path(content['bag'])} ({content['bag_mb'] if content['bag_mb'] is not None else '–'} MB)",
         )
         table.add_row("Start, end", f"{self._startup_s or '–'} s, {content['stop_s']} s")
         for name, use in content["processes"].items():

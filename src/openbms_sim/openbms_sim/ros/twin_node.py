@@ -56,7 +56,7 @@ class TwinNode(BmsNode):
         self.parameter("initial_soc", 0.8, "State of charge at the start, 0 to 1 (plant)")
         self.parameter("ambient_degc", 25.0, "Temperature of the surroundings [degC] (plant)")
         self.parameter("load_factor", 1.0, "The recorded current times this is the load (plant); 0: no load")
-        self.parameter("request_on_start", "none", "The key: none, drive, charge, connected; until reached once")
+        self.parameter("request_on_start", "none", "The key: none, drive, charge or connected, until reached")
         self.parameter("stop_deadline_s", 6.0, "At the end, wait this long for contactors and other clients")
         self.parameter("injections", "", "What is broken: YAML or JSON list (see the README)", dynamic=True)
 
