@@ -39,6 +39,9 @@ GAS_CONSTANT_J_PER_MOL_K = 8.314462618
 KELVIN = 273.15
 _SOC_FIRST, _SOC_LAST, _SOC_COUNT = -0.05, 1.05, 441
 _TEMPERATURE_FIRST, _TEMPERATURE_LAST, _TEMPERATURE_COUNT = -40.0, 70.0, 89
+_PER_SOC = (_SOC_COUNT - 1) / (_SOC_LAST - _SOC_FIRST)
+_PER_KELVIN = (_TEMPERATURE_COUNT - 1) / (_TEMPERATURE_LAST - _TEMPERATURE_FIRST)
+_CORNERS = np.array([0, 1, _SOC_COUNT, _SOC_COUNT + 1])
 _NEGLIGIBLE_OHM = 1e-7
 _CHORD_SOC = 0.02
 
@@ -252,21 +255,24 @@ class CellModel:
         -------
         CellParameters
         """
-        scale_z = (_SOC_COUNT - 1) / (_SOC_LAST - _SOC_FIRST)
-        scale_t = (_TEMPERATURE_COUNT - 1) / (_TEMPERATURE_LAST - _TEMPERATURE_FIRST)
-        x = np.minimum(np.maximum((np.asarray(soc, float) - _SOC_FIRST) * scale_z, 0.0), _SOC_COUNT - 1.0)
-        y = (np.asarray(temperature_degc, float) - _TEMPERATURE_FIRST) * scale_t
-        y = np.minimum(np.maximum(y, 0.0), _TEMPERATURE_COUNT - 1.0)
+        x = (np.asarray(soc, float) - _SOC_FIRST) * _PER_SOC
+        y = (np.asarray(temperature_degc, float) - _TEMPERATURE_FIRST) * _PER_KELVIN
+        x, y = np.broadcast_arrays(
+            np.minimum(np.maximum(x, 0.0), _SOC_COUNT - 1.0),
+            np.minimum(np.maximum(y, 0.0), _TEMPERATURE_COUNT - 1.0),
+        )
         column = np.minimum(x.astype(np.intp), _SOC_COUNT - 2)
         row = np.minimum(y.astype(np.intp), _TEMPERATURE_COUNT - 2)
-        at = row * _SOC_COUNT + column
-        right = (x - column)[..., None]
-        above = (y - row)[..., None]
-        table = self._table
-        low = table[at] * (1.0 - right) + table[at + 1] * right
-        high = table[at + _SOC_COUNT] * (1.0 - right) + table[at + (_SOC_COUNT + 1)] * right
-        values = np.moveaxis(low + (high - low) * above, -1, 0)
-        return CellParameters(*values)
+        right, above = x - column, y - row
+        # the four corners around each point, (..., 4, columns), weighted in one product
+        corners = self._table.take((row * _SOC_COUNT + column)[..., None] + _CORNERS, axis=0)
+        weights = np.empty((*x.shape, 1, 4))
+        weights[..., 0, 3] = both = right * above
+        weights[..., 0, 2] = above - both
+        weights[..., 0, 1] = right - both
+        weights[..., 0, 0] = 1.0 - right - above + both
+        values = np.matmul(weights, corners)[..., 0, :]
+        return CellParameters(*(values.T if values.ndim <= 2 else np.moveaxis(values, -1, 0)))
 
     def ocv(self, soc: ArrayLike, temperature_degc: ArrayLike, direction: ArrayLike = AVERAGE) -> FloatArray:
         """Open-circuit voltage [V]; ``direction`` from -1 (discharge branch) to +1 (charge branch)."""
