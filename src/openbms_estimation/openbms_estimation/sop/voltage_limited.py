@@ -6,11 +6,11 @@ The voltage of each cell after ``T`` seconds of a constant current ``i`` follows
     v(T, i) = OCV(z + eta·i·T/Q) + u(i) + R1·(a1·i1 + (1 - a1)·i) + R2·(a2·i2 + (1 - a2)·i) + e
 
 with ``u`` the instantaneous overpotential and ``e`` the present difference between measured and modelled
-voltage, which is taken to last. It rises with ``i``, so that the limit is found by bisection, for all
+voltage, which is taken to last. It rises with ``i``, so that the limit is found by false position, for all
 cells, horizons at once.
 
 Source: G. L. Plett, *Battery Management Systems*, vol. II, Artech 2016, ch. 6 (power limits by voltage with
-an equivalent circuit; bisection on the full model instead of its linearisation, which is wrong at the knee).
+an equivalent circuit; a search on the full model instead of its linearisation, which is wrong at the knee).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["HorizonLimits", "LimiterState", "SopSettings", "VoltageLimiter"]
 FloatArray = NDArray[np.float64]
 
 CELL_VOLTAGE, CURRENT_RATING, SOC_WINDOW = "cell_voltage", "current_rating", "soc_window"
-_BISECTIONS = 16
+_ITERATIONS = 7
 _LARGEST_OFFSET_V = 0.1
 
 
@@ -206,18 +206,29 @@ class VoltageLimiter:
         high = np.minimum(window, rating)
         reason = np.where(window < rating, SOC_WINDOW, CURRENT_RATING)
 
-        def beyond(magnitude: FloatArray) -> NDArray[np.bool_]:
+        def excess(magnitude: FloatArray) -> FloatArray:
             start, end = self.voltage(state, p, offset, sign * magnitude)
             worst = np.maximum(start, end) if charge else np.minimum(start, end)
-            return np.asarray(sign * (worst - bound[:, None]) > 0.0)
+            return np.asarray(sign * (worst - bound[:, None]))
 
-        bound_by_voltage = beyond(high)
-        low, top = np.where(bound_by_voltage, 0.0, high), high
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + top)
-            over = beyond(middle)
+        low, top = np.zeros_like(high), high
+        at_low, at_top = excess(low), excess(top)
+        bound_by_voltage = at_top > 0.0
+        hopeless = at_low >= 0.0
+        # false position with halving (Illinois) keeps the root between low, which is allowed, and top,
+        # which is not
+        for _ in range(_ITERATIONS):
+            middle = np.where(
+                at_top > at_low,
+                low - at_low * (top - low) / np.where(at_top > at_low, at_top - at_low, 1.0),
+                low,
+            )
+            found = excess(middle)
+            over = found > 0.0
+            at_low = np.where(over, 0.5 * at_low, found)
+            at_top = np.where(over, found, 0.5 * at_top)
             low, top = np.where(over, low, middle), np.where(over, middle, top)
-        current = np.where(bound_by_voltage, low, high)
+        current = np.where(bound_by_voltage, np.where(hopeless, 0.0, low), high)
         start, end = self.voltage(state, p, offset, sign * current)
         return HorizonLimits(
             current_a=current,
