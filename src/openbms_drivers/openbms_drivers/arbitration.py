@@ -2,6 +2,10 @@
 
 A fresh ``state`` of the safety monitor is obeyed over any command; without one everything is off. Every
 command expires by the monotonic time since its reception.
+
+Nothing closes on a command that went on from before: after a start, and after commands had expired or the
+device was not served, contactors may have opened and the link may be empty. Only a monitor that has commanded
+everything open in the meantime has begun its closing sequence, with precharge, anew.
 """
 
 from __future__ import annotations
@@ -40,10 +44,8 @@ class _Held(Generic[CommandT]):
         self._held: tuple[CommandT, float] | None = None
 
     def set(self, command: CommandT, valid_for_s: float, now_s: float) -> None:
-        usable = (
-            min(valid_for_s, self._longest_s) if valid_for_s > 0 else 0.0
-        )  # NaN and negative: expired at once
-        self._held = (command, now_s + usable)
+        # NaN, zero and negative: never valid
+        self._held = (command, now_s + min(valid_for_s, self._longest_s)) if valid_for_s > 0 else None
 
     def fresh(self, now_s: float) -> CommandT | None:
         held = self._held
@@ -107,6 +109,9 @@ class Arbiter:
         self._held = (self._state, self._contactors, self._balancing, self._thermal, self._charge)
         self.changed = True
         """Something came since this was cleared."""
+        self._longest_s = longest
+        self._may_close = False
+        self._decided_s = -math.inf
 
     def expires_s(self, now_s: float) -> float:
         """When the first of what is fresh now expires (monotonic); infinite if nothing is fresh."""
@@ -153,19 +158,34 @@ class Arbiter:
 
     # ---- arbitration
 
+    @property
+    def may_close(self) -> bool:
+        """The monitor has commanded everything open since the start and since the last expiry."""
+        return self._may_close
+
+    def _follow(self, state: BmsStatus | None, contactors: ContactorCommand | None, now_s: float) -> bool:
+        """Tell whether a command to close counts: not before one to open came, now and after every gap."""
+        if state is None or contactors is None or now_s - self._decided_s > self._longest_s:
+            self._may_close = False
+        if state is not None and contactors is not None:
+            order = (contactors.positive, contactors.negative, contactors.precharge)
+            self._may_close |= not (np.any(state.contactor_command) or np.any(order))
+        self._decided_s = now_s
+        return self._may_close
+
     def fresh_state(self, now_s: float) -> BmsStatus | None:
         """Give the monitor's state while it is fresh."""
         return self._state.fresh(now_s)
 
     def outputs(self, now_s: float) -> Outputs:
-        """Decide what the device is told now (monotonic time)."""
+        """Decide what the device is told now (monotonic time); asked by one loop, without long gaps."""
         state = self._state.fresh(now_s)
         contactors = self._contactors.fresh(now_s)
         strings = range(self._strings)
         opened = (0,) * self._strings
         positive = negative = precharge = opened
         requested = int(State.STANDBY)
-        if state is not None and contactors is not None:
+        if self._follow(state, contactors, now_s) and state is not None and contactors is not None:
             # closed only where command and state agree: whichever opens first wins
             allowed = state.contactor_command
             positive = tuple(int(contactors.positive[s] == 1 and allowed[3 * s] == 1) for s in strings)

@@ -51,8 +51,17 @@ def arbiter(demo_pack: LoadedPack) -> Arbiter:
     return Arbiter(demo_pack.file)
 
 
+def opened(arbiter: Arbiter, now_s: float = 0.0) -> None:
+    """Command everything open, as a monitor does before it closes anything."""
+    arbiter.set_state(replace(STATE, contactor_command=np.zeros(3, np.uint8)), now_s)
+    still = replace(CONTACTORS, positive=ZERO, negative=ZERO, requested_state=State.STANDBY)
+    arbiter.set_contactors(still, now_s)
+    assert not arbiter.outputs(now_s).any_closed
+
+
 def command(arbiter: Arbiter, now_s: float = 0.0, state: BmsStatus | None = STATE) -> None:
     if state is not None:
+        opened(arbiter, now_s)
         arbiter.set_state(state, now_s)
     arbiter.set_contactors(CONTACTORS, now_s)
     arbiter.set_balancing(BALANCING, now_s)
@@ -107,6 +116,7 @@ def test_a_contactor_command_that_expires_opens(arbiter: Arbiter) -> None:
 
 @pytest.mark.parametrize("valid_for_s", [1e9, math.inf])
 def test_no_command_closes_for_ever(arbiter: Arbiter, valid_for_s: float) -> None:
+    opened(arbiter)
     arbiter.set_state(replace(STATE, valid_for_s=valid_for_s), 0.0)
     arbiter.set_contactors(replace(CONTACTORS, valid_for_s=valid_for_s), 0.0)
     assert arbiter.outputs(0.5).any_closed
@@ -116,7 +126,53 @@ def test_no_command_closes_for_ever(arbiter: Arbiter, valid_for_s: float) -> Non
 @pytest.mark.parametrize("valid_for_s", [0.0, -1.0, math.nan])
 def test_a_command_without_validity_never_counts(arbiter: Arbiter, valid_for_s: float) -> None:
     command(arbiter, 0.0, replace(STATE, valid_for_s=valid_for_s))
+    assert is_safe(arbiter.outputs(0.0))
     assert is_safe(arbiter.outputs(0.001))
+
+
+def close(arbiter: Arbiter, now_s: float) -> bool:
+    arbiter.set_state(STATE, now_s)
+    arbiter.set_contactors(CONTACTORS, now_s)
+    outputs = arbiter.outputs(now_s)
+    assert outputs.any_closed == (outputs.requested_state != State.STANDBY)
+    return outputs.any_closed
+
+
+def test_a_driver_that_starts_does_not_close_on_a_command_from_before(arbiter: Arbiter) -> None:
+    assert not any(close(arbiter, 0.1 * step) for step in range(20))
+    opened(arbiter, 2.0)
+    assert close(arbiter, 2.1)
+
+
+@pytest.mark.parametrize("open_by", ["state", "contactor_command"])
+def test_open_must_be_said_by_state_and_command(arbiter: Arbiter, open_by: str) -> None:
+    if open_by == "state":
+        arbiter.set_state(replace(STATE, contactor_command=np.zeros(3, np.uint8)), 0.0)
+        arbiter.set_contactors(CONTACTORS, 0.0)
+    else:
+        arbiter.set_state(STATE, 0.0)
+        arbiter.set_contactors(replace(CONTACTORS, positive=ZERO, negative=ZERO), 0.0)
+    assert not arbiter.outputs(0.0).any_closed
+    assert not close(arbiter, 0.1)
+
+
+def test_what_opened_by_expiry_does_not_close_on_commands_that_come_late(arbiter: Arbiter) -> None:
+    opened(arbiter)
+    assert close(arbiter, 0.1)
+    assert not arbiter.outputs(0.61).any_closed
+    assert not close(arbiter, 0.62), "the link may be empty: precharge comes first"
+    opened(arbiter, 0.7)
+    assert close(arbiter, 0.8)
+
+
+def test_a_device_that_was_not_served_is_not_closed_again(arbiter: Arbiter) -> None:
+    opened(arbiter)
+    assert close(arbiter, 0.1)
+    arbiter.set_state(STATE, 0.59)
+    arbiter.set_contactors(CONTACTORS, 0.59)
+    assert not close(arbiter, 0.7), "nothing was sent for so long that the device may have opened by itself"
+    opened(arbiter, 0.8)
+    assert close(arbiter, 0.9)
 
 
 def off(check: Callable[[Outputs], Any]) -> Callable[[Outputs], bool]:
@@ -185,7 +241,8 @@ def test_closed_only_by_a_fresh_state_and_a_fresh_command(
     events: list[tuple[str, float, float, int]], wait: float
 ) -> None:
     arbiter, now = Arbiter(demo_file()), 0.0
-    last = {"state": -math.inf, "contactors": -math.inf}
+    opened(arbiter)
+    last = {"state": 0.0, "contactors": 0.0}
     for kind, step, valid_for_s, bits in events:
         now += step
         if kind == "state":
@@ -201,6 +258,7 @@ def test_closed_only_by_a_fresh_state_and_a_fresh_command(
             arbiter.set_charge(replace(CHARGE, valid_for_s=valid_for_s), now)
         if kind in last:
             last[kind] = now if valid_for_s > 0 else -math.inf
+        arbiter.outputs(now)
     now += wait
     outputs = arbiter.outputs(now)
     if outputs.any_closed:

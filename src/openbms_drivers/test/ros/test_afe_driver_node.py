@@ -116,15 +116,21 @@ def test_description_scans_and_contactors(world: World, demo_pack: LoadedPack, d
 
     valid = {"sec": 0, "nanosec": 500_000_000}
 
-    def close_contactors() -> None:
-        state = BmsState(state=BmsState.DRIVE, contactor_command=[1, 1, 0], contactors_closed=True)
-        order = ContactorCommand(positive=[1], negative=[1], precharge=[0], requested_state=int(State.DRIVE))
+    def order(closed: int) -> None:
+        state = BmsState(
+            state=BmsState.DRIVE, contactor_command=[closed, closed, 0], contactors_closed=bool(closed)
+        )
+        order = ContactorCommand(
+            positive=[closed], negative=[closed], precharge=[0], requested_state=int(State.DRIVE)
+        )
         for message in (state, order):
             message.valid_for.sec, message.valid_for.nanosec = valid["sec"], valid["nanosec"]
         world.publishers["state"].publish(state)
         world.publishers["contactor_command"].publish(order)
 
-    world.spin_until(commanded(world, 0b011), each=close_contactors)
+    arbiter = world.node._driver.encoder.arbiter
+    world.spin_until(lambda: arbiter.may_close, each=lambda: order(0))
+    world.spin_until(commanded(world, 0b011), each=lambda: order(1))
     assert not world.node.ready_to_stop(), "closed contactors: serve on"
     world.spin_until(commanded(world, 0b000))
     assert world.node.ready_to_stop(), "the monitor went silent and everything was commanded open"
