@@ -145,6 +145,10 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         near = sorted(p.name for p in folder.glob(f"*{path.suffix}")) if folder.is_dir() else []
         cure = f"That folder has: {', '.join(near)}." if near else f"The folder {folder} has no such file."
         raise ConfigError(f"{path}: no such file. {cure}") from None
+    except IsADirectoryError:
+        near = sorted(str(p) for p in path.glob("*.yaml"))
+        cure = f"Name a file in it, such as {near[0]}." if near else "Name a .yaml file."
+        raise ConfigError(f"{path}: this is a folder. {cure}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path}: cannot be read ({error}). It must be a readable UTF-8 text file."
@@ -190,6 +194,21 @@ def _known_keys(model: type[BaseModel], location: Location, data: Any) -> list[s
     return sorted({key for part in parts for key in part.get("properties", {})})
 
 
+_LEADING_KEY = re.compile(r"([a-z_]\w*(?:\[\d+\]|\.\w+)*)(?::? )")
+"""The key with which a validator of a whole mapping begins its sentence: ``device.signals[3] fills …``."""
+
+
+def _named_in(text: str, where: Location, lines: dict[Location, int]) -> Location:
+    """Give the location that the sentence of a validator names, where the file has it."""
+    found = _LEADING_KEY.match(text)
+    steps: Location = ()
+    if found is not None:
+        steps = tuple(
+            int(step) if step.isdigit() else step for step in re.findall(r"[A-Za-z0-9_]+", found[1])
+        )
+    return next((where + steps[:n] for n in range(len(steps), 0, -1) if where + steps[:n] in lines), where)
+
+
 def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Location, int], path: Path) -> str:
     # pydantic adds the name of a union's member to the location: keep only the steps that the file has
     location: list[Hashable] = []
@@ -217,12 +236,48 @@ def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Locatio
         cure = f"Did you mean '{near[0]}'?" if near else f"Known keys here: {', '.join(keys)}."
         return f"{head}: unknown key (value {shown}). {cure}"
     if error["type"] == "missing":
-        return f"{head}: this key is missing. Add it (its meaning: see the schema of the file)."
+        return f"{head}: this key is missing. Add it (`openbms schema` prints what it means)."
     text = error["msg"].removeprefix("Value error, ")
     if isinstance(value, float) and not math.isfinite(value):
         text = "must be a finite number"
+    end = "" if text.endswith(".") else "."
+    if error["type"] == "value_error" and isinstance(value, dict):
+        # several values of a mapping do not fit together: name the one that the sentence is about
+        inside = _named_in(text, where, lines)
+        return f"{path}:{lines.get(inside, known_line)}: {_dotted(where) + ': ' if where else ''}{text}{end}"
+    return f"{head}: value {shown} is not right: {text[:1].lower()}{text[1:]}{end}"
+
+
+def _without_echoes(errors: list[Any]) -> list[Any]:
+    """Leave out that a key is missing where a misspelt one beside it is reported."""
+    unknown: dict[Location, list[str]] = {}
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            unknown.setdefault(error["loc"][:-1], []).append(str(error["loc"][-1]))
+
+    def is_echo(error: Any) -> bool:
+        beside = unknown.get(error["loc"][:-1], [])
+        return error["type"] == "missing" and bool(
+            difflib.get_close_matches(str(error["loc"][-1]), beside, n=1, cutoff=0.6)
+        )
+
+    return [error for error in errors if not is_echo(error)]
+
+
+def _other_kind(errors: list[Any], model: type[BaseModel], data: dict[str, Any], path: Path) -> str:
+    """Say that a file is of another kind, where most of its keys are unknown; empty where they are not."""
+    unknown = [
+        str(error["loc"][0])
+        for error in errors
+        if len(error["loc"]) == 1 and error["type"] == "extra_forbidden"
+    ]
+    if len(unknown) < 3 or 2 * len(unknown) <= len(data):
+        return ""
+    kind = model.__name__.removesuffix("File").lower()
+    known = ", ".join(_known_keys(model, (), data)[:6])
     return (
-        f"{head}: value {shown} is not right: {text[:1].lower()}{text[1:]}{'' if text.endswith('.') else '.'}"
+        f"{path}:1: this is not a {kind} file: it has the keys {', '.join(unknown[:6])}; a {kind} file has "
+        f"{known} and more (`openbms schema {kind}` prints all). Name another file."
     )
 
 
@@ -253,5 +308,10 @@ def load_config(path: str | Path, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(data, context={"folder": path.resolve().parent})
     except ValidationError as error:
-        problems = [_describe(item, model, data, lines, path) for item in error.errors()]
+        errors = error.errors()
+        other = _other_kind(errors, model, data, path)
+        if other:
+            raise ConfigError(other) from error
+        errors = _without_echoes(errors)
+        problems = [_describe(item, model, data, lines, path) for item in errors]
         raise ConfigError(list(dict.fromkeys(problems))) from error

@@ -28,6 +28,7 @@ from openbms_core.config_file import (
     StrictModel,
     Unit,
     load_config,
+    read_yaml,
 )
 from openbms_core.resources import find_config
 
@@ -556,5 +557,6 @@ def load_pack(path: str | Path) -> LoadedPack:
     try:
         cell_path = find_config("cells", pack.cell, beside=found)
     except ConfigError as error:
-        raise ConfigError(f"{found}: cell: {error}") from None
+        line = read_yaml(found)[1].get(("cell",), 1)
+        raise ConfigError(f"{found}:{line}: cell: {error}") from None
     return LoadedPack(path=found.resolve(), file=pack, cell=load_config(cell_path, CellFile))

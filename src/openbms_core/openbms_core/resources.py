@@ -7,6 +7,7 @@ in a bare checkout it is the folder ``config`` at its top.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 from pathlib import Path
@@ -75,8 +76,14 @@ def find_config(kind: str, name: str | Path, beside: Path | None = None) -> Path
             if path.is_file():
                 return path
     shipped = sorted(path.stem for path in (config_folder() / kind).glob("*.yaml"))
+    near = difflib.get_close_matches(candidate.name.removesuffix(candidate.suffix), shipped, n=1, cutoff=0.6)
+    problem = (
+        "this is a folder"
+        if any((base / candidate).is_dir() for base in (*bases, Path()))
+        else "no such file"
+    )
     raise ConfigError(
-        f"{name}: no such file. Give the path of a .yaml file "
+        f"{name}: {problem}. {f'Did you mean {near[0]!r}? ' if near else ''}Give the path of a .yaml file "
         f"or one of the shipped {kind}: {', '.join(shipped)}."
     )
 
@@ -102,12 +109,21 @@ def find_resource(reference: str, beside: Path) -> Path:
     """
     if reference.startswith(_PACKAGE_SCHEME):
         package, _, inside = reference.removeprefix(_PACKAGE_SCHEME).partition("/")
-        spec = importlib.util.find_spec(package)
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
         if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(f"{reference}: the Python package {package} is not installed.")
+            raise ConfigError(
+                f"{reference}: the Python package '{package}' is not installed. Install it, or give a path "
+                f"relative to {beside.name}."
+            )
         path = Path(next(iter(spec.submodule_search_locations)), inside)
     else:
         path = beside.parent / Path(reference).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"{reference}: this is a folder ({path}). Give the path of a file.")
     if not path.is_file():
-        raise ConfigError(f"{reference}: no such file ({path}).")
+        near = sorted(other.name for other in path.parent.glob(f"*{path.suffix}") if other.is_file())
+        raise ConfigError(
+            f"{reference}: no such file ({path}). "
+            + (f"That folder has: {', '.join(near[:12])}." if near else "Correct the path.")
+        )
     return path

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from openbms_core.config_file import ConfigError, Integer, Number, Positive, StrictModel, load_config
 
@@ -18,6 +18,21 @@ class Outer(StrictModel):
     inner: Inner
     rows: tuple[Inner, ...] = ()
     table: dict[str, Number] = Field(default_factory=dict)
+
+
+class Paired(StrictModel):
+    low: Number
+    high: Number
+    rows: tuple[Inner, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Paired":
+        for number, row in enumerate(self.rows):
+            if row.cells_in_series > 100:
+                raise ValueError(f"rows[{number}] holds {row.cells_in_series} cells, more than 100")
+        if self.low >= self.high:
+            raise ValueError(f"high: it must be above low ({self.low}), but is {self.high}")
+        return self
 
 
 GOOD = "name: pack\ninner:\n  cells_in_series: 96\n  resistance_ohm: 1e-3\nrows:\n  - {cells_in_series: 2}\n"
@@ -95,3 +110,45 @@ def test_unreadable_bytes_are_said(tmp_path: Path) -> None:
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(ConfigError, match="UTF-8"):
         load_config(path, Outer)
+
+
+def test_a_misspelt_key_is_not_reported_as_missing_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, GOOD.replace("cells_in_series: 96", "cells_in_serie: 96"))
+    (problem,) = caught.value.problems
+    assert "Did you mean 'cells_in_series'?" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("low: 2\nrows: []\nhigh: 1\n", "pack.yaml:3: high: it must be above low (2.0), but is 1.0."),
+        (
+            "low: 1\nhigh: 2\nrows:\n  - {cells_in_series: 1}\n  - {cells_in_series: 101}\n",
+            "pack.yaml:5: rows[1] holds 101 cells, more than 100.",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_said_on_the_line_it_is_about(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "pack.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, Paired)
+    assert str(caught.value) == f"{tmp_path}/{said}"
+
+
+def test_a_file_of_another_kind_is_called_that(tmp_path: Path) -> None:
+    path = tmp_path / "system.yaml"
+    path.write_text("processes: {}\nnodes: {}\nbus: {}\nname: x\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, Outer)
+    (problem,) = caught.value.problems
+    assert "not a outer file" in problem and "processes, nodes, bus" in problem
+
+
+def test_a_folder_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("{}")
+    with pytest.raises(ConfigError, match=r"this is a folder\. Name a file in it, such as .*one\.yaml"):
+        load_config(tmp_path, Outer)
