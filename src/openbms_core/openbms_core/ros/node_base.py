@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -83,6 +84,8 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         self._failure: ConfigError | None = None
         self._subscribed: list[Subscription] = []
         self._timers_made: list[Timer] = []
+        self._published: list[Publisher] = []
+        self._latched_newest: dict[Callable[[Any], None], Any] = {}
         self._status = DiagnosticStatus(
             level=DiagnosticStatus.STALE, name=f"{self.get_fully_qualified_name()}", message="not configured"
         )
@@ -184,13 +187,21 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
     def publisher_for(self, name: str, *, as_name: str | None = None) -> Publisher:
         """Make a publisher for a topic of the table (``as_name``: under another name)."""
         topic = topic_row(name)
-        return self.create_publisher(interface_type(topic.type), as_name or name, qos_profile(topic))
+        publisher = self.create_publisher(interface_type(topic.type), as_name or name, qos_profile(topic))
+        self._published.append(publisher)
+        return publisher
 
     def listen(self, name: str, callback: Callable[[Any], None], *, raw: bool = False) -> Subscription:
-        """Subscribe to a topic of the table; the callback runs only while the node acts."""
+        """Subscribe to a topic of the table; the callback runs only while the node acts.
+
+        What is latched comes once: it is kept, and given at every activation.
+        """
         topic = topic_row(name)
+        latched = topic.quality == "latched"
 
         def received(message: Any) -> None:
+            if latched:
+                self._latched_newest[callback] = message
             if self.acting:
                 callback(message)
 
@@ -282,30 +293,52 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
             self.deactivate()
             self.diagnostic(1, "inactive")
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle: unconfigured to inactive."""
+    def _attempt(self, step: Callable[[], None]) -> TransitionCallbackReturn:
+        """Take a step of a transition; rclpy would swallow what it raises."""
         try:
-            self.configure()
+            step()
         except ConfigError as error:
             self._failure = error
             self.get_logger().error(str(error))
             self.diagnostic(2, str(error))
             return TransitionCallbackReturn.FAILURE
-        self.diagnostic(1, "inactive")
+        except Exception as error:
+            self.get_logger().error(traceback.format_exc())
+            self.diagnostic(2, f"{type(error).__name__}: {error}")
+            return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle: inactive to active."""
-        try:
-            self.activate()
-        except ConfigError as error:
-            self._failure = error
-            self.get_logger().error(str(error))
-            self.diagnostic(2, str(error))
-            return TransitionCallbackReturn.FAILURE
-        self._winding_down_since = None
+    def _refuse_while_winding_down(self, transition: str) -> bool:
+        # contactors may still be closed: to begin anew or to release the bus would open them under load
+        if self._winding_down_since is None:
+            return False
+        self.get_logger().error(f"{transition} is refused: the node is still winding down; ask again")
+        return True
+
+    def _begin(self) -> None:
+        self.activate()
         self.stop_requested = False
         self.active = True
+        for callback, message in self._latched_newest.items():
+            callback(message)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: unconfigured to inactive."""
+        done = self._attempt(self.configure)
+        if done == TransitionCallbackReturn.SUCCESS:
+            self.diagnostic(1, "inactive")
+        return done
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle: inactive to active; refused while it is still winding down."""
+        if self._refuse_while_winding_down("activation"):
+            return TransitionCallbackReturn.FAILURE
+        done = self._attempt(self._begin)
+        if done != TransitionCallbackReturn.SUCCESS:
+            if self.active:
+                self.active = False
+                self.deactivate()
+            return done
         if self._status.message == "inactive":
             self.diagnostic(0, "active")
         return super().on_activate(state)
@@ -321,18 +354,26 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle: inactive to unconfigured."""
+        """Lifecycle: inactive to unconfigured; refused while it is still winding down."""
+        if self._refuse_while_winding_down("cleaning up"):
+            return TransitionCallbackReturn.FAILURE
         for subscription in self._subscribed:
             self.destroy_subscription(subscription)
         for timer in self._timers_made:
             self.destroy_timer(timer)
-        self._subscribed, self._timers_made = [], []
         self.release()
+        # after the threads that publish have ended; what an old one latched must not be heard any more
+        for publisher in self._published:
+            self.destroy_publisher(publisher)
+        self._subscribed, self._timers_made, self._published = [], [], []
+        self._latched_newest.clear()
         self._pack = None
         self.diagnostic(3, "not configured")
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Lifecycle: to finalized."""
+        """Lifecycle: to finalized; an active node winds down as after a deactivation."""
         self.request_stop()
+        self.active = False
+        self._wind_down_timer.reset()
         return super().on_shutdown(state)
