@@ -90,7 +90,7 @@ def measure(folder: Path, pack: str | None) -> tuple[list[float], list[float], f
         observer.start()
         for number in range(REPEATS):
             observer.arm()
-            start = system.inject({"fault": "cell_voltage_offset", "cell": CELL, "offset_v": 1.2})
+            start = system.inject({"fault": "cell_voltage_offset", "cell": CELL, "offset_v": 0.9})
             assert observer.seen.wait(15), "no reaction"
             requested = system.received_at(
                 "state", lambda m: m.zero_current_requested or m.state == State.FAULT, start
