@@ -100,6 +100,12 @@ def test_a_pack_without_precharge_contactor_closes_both_mains(kit):
     assert rig.state == State.DRIVE and commands(rig) == ["000", "010", "110"]
 
 
+def test_several_strings_without_a_voltage_to_judge_their_fit_are_refused(kit):
+    with pytest.raises(ConfigError, match=r"small\.yaml:1: contactors\.precharge: it is absent.* 2 strings"):
+        kit.strings(2, contactors={"precharge": None})
+    kit.strings(2, contactors={"precharge": None, "authority": "device"})  # it judges that itself
+
+
 @pytest.mark.parametrize("missing", [("link_voltage_v",), ("string_voltage_v", "cell_voltage_v")])
 def test_precharge_that_cannot_be_judged_is_refused(kit, missing):
     with pytest.raises(ConfigError, match="judged by voltage"):

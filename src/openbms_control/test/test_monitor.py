@@ -533,3 +533,16 @@ def test_sequence_numbers_and_expiry(kit):
         == rig.last.limits.valid_for_s
         == 0.5
     )
+
+
+@pytest.mark.parametrize("valid_for_s", [1e9, float("inf"), float("nan")])
+def test_power_limits_that_claim_to_hold_for_ever_do_not(kit, valid_for_s):
+    rig = kit.rig()
+    rig.close()
+    rig.estimates = False
+    limits = kit.power_limits(discharge=10.0)
+    limits.valid_for_s = valid_for_s
+    rig.monitor.take_power_limits(limits, rig.t_s)
+    assert rig.run(0.9).limits.discharge_reason.startswith("estimator")
+    rig.run(0.3)
+    assert rig.last.limits.limp_home and rig.ids() == {"ESTIMATOR_LOST"}

@@ -35,6 +35,7 @@ __all__ = [
     "fault_rows",
     "limit_value",
     "not_monitored",
+    "place_in_file",
     "reaction",
 ]
 
@@ -221,6 +222,13 @@ def _timing_problems(rows: Iterable[FaultRow], pack: PackFile) -> dict[str, str]
     return problems
 
 
+def place_in_file(pack: LoadedPack, *key: str) -> str:
+    """Give path and line of a key of the pack file, or of the nearest one above that is there."""
+    lines = read_yaml(pack.path)[1] if pack.path.is_file() else {}
+    line = next((lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines), 1)
+    return f"{pack.path}:{line}"
+
+
 def check_timing(pack: LoadedPack) -> None:
     """Refuse a pack whose scan, debounce, delay, software and contactors exceed a fault-tolerant time.
 
@@ -234,18 +242,16 @@ def check_timing(pack: LoadedPack) -> None:
         One line per fault, with file, line, key, the numbers and what would be right; or ``faults`` names a
         row that does not exist.
     """
-    lines = read_yaml(pack.path)[1] if pack.path.is_file() else {}
-
-    def at(*key: str) -> str:
-        line = next((lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines), 1)
-        return f"{pack.path}:{line}"
-
     try:
         rows = fault_rows(pack.file)
     except ConfigError as error:
-        raise ConfigError([f"{at('faults')}: {problem}" for problem in error.problems]) from None
+        at = place_in_file(pack, "faults")
+        raise ConfigError([f"{at}: {problem}" for problem in error.problems]) from None
     problems = _timing_problems(rows, pack.file)
     if problems:
         raise ConfigError(
-            [f"{at('faults', name)}: faults.{name}: {text}." for name, text in problems.items()]
+            [
+                f"{place_in_file(pack, 'faults', name)}: faults.{name}: {text}."
+                for name, text in problems.items()
+            ]
         )

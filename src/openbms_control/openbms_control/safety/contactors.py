@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openbms_core.config_file import ConfigError
-from openbms_core.pack import PackFile, Precharge
+from openbms_core.faults import place_in_file
+from openbms_core.pack import LoadedPack, PackFile, Precharge
 from openbms_core.types import UNKNOWN, State
 
 __all__ = ["ContactorSequencer", "Sensed", "check_contactors"]
@@ -52,25 +53,35 @@ class _Phase(Enum):
     RELEASE = auto()
 
 
-def check_contactors(pack: PackFile) -> None:
-    """Refuse a pack whose precharge cannot be judged.
+def check_contactors(loaded: LoadedPack) -> None:
+    """Refuse a pack whose precharge, or whose strings' fit to each other, cannot be judged.
 
     Raises
     ------
     ConfigError
-        ``contactors.precharge`` is given, but the link voltage or every string voltage is not measured.
+        ``contactors.precharge`` is given, but the link voltage or every string voltage is not measured; or it
+        is not given, but there are several strings.
     """
-    if pack.contactors.authority != "openbms" or pack.contactors.precharge is None:
+    pack, key = loaded.file, f"{place_in_file(loaded, 'contactors', 'precharge')}: contactors.precharge"
+    if pack.contactors.authority != "openbms":
+        return
+    if pack.contactors.precharge is None:
+        if pack.topology.strings > 1:
+            raise ConfigError(
+                f"{key}: it is absent, but this pack has {pack.topology.strings} strings: "
+                "strings of different voltage would be connected without anything between them. Add it, "
+                "since voltage_difference_max_v decides whether a string may join."
+            )
         return
     if not pack.mapped("link_voltage_v"):
         raise ConfigError(
-            "contactors.precharge: precharge is judged by voltage, but device.signals maps no "
+            f"{key}: precharge is judged by voltage, but device.signals maps no "
             "link_voltage_v. "
             "Map it, or remove contactors.precharge where the load limits its own inrush."
         )
     if not pack.mapped("string_voltage_v") and not pack.mapped("cell_voltage_v"):
         raise ConfigError(
-            "contactors.precharge: precharge is judged by voltage, but device.signals maps neither "
+            f"{key}: precharge is judged by voltage, but device.signals maps neither "
             "string_voltage_v nor "
             "cell_voltage_v. Map one of them."
         )

@@ -29,6 +29,7 @@ from openbms_control.safety.record import FaultRecord, RecordProblem
 from openbms_control.safety.state_machine import CLOSING_TARGETS, Inputs, StateMachine
 from openbms_core.faults import Action, check_timing, driver_lost_after_s, fault_rows, not_monitored
 from openbms_core.pack import LoadedPack
+from openbms_core.topics import TOPIC_BY_NAME
 from openbms_core.types import (
     UNKNOWN,
     BmsStatus,
@@ -54,6 +55,7 @@ MAX_STAMP_STEP_S = 1.0
 instead."""
 MAX_LATE_S = 0.5
 """A scan is never taken to be older than this when contactor feedback is compared with commands."""
+_ESTIMATE_MAX_AGE_S = TOPIC_BY_NAME["power_limits"].stale_after_s
 
 _NEEDED_TO_START = {
     "CELL_VOLTAGE_MISSING": "cell voltages",
@@ -115,13 +117,13 @@ class SafetyMonitor:
     Raises
     ------
     ConfigError
-        A reaction would take longer than its fault-tolerant time, a fault's name is unknown, or precharge
-        cannot be judged.
+        A reaction would take longer than its fault-tolerant time, a fault's name is unknown, or precharge or
+        the fit of several strings cannot be judged.
     """
 
     def __init__(self, pack: LoadedPack, record: FaultRecord, problem: RecordProblem = "") -> None:
         check_timing(pack)
-        check_contactors(pack.file)
+        check_contactors(pack)
         self._pack, self._hash = pack.file, pack.config_hash
         rows = fault_rows(pack.file)
         self._checks = Checks(pack.file, rows)
@@ -277,9 +279,10 @@ class SafetyMonitor:
 
     def _fresh_estimate(self, t_s: float) -> PowerLimits | None:
         given = self._estimate
-        if given is None or t_s - self._estimate_s > given.valid_for_s or not usable(given):
+        if given is None or not usable(given):
             return None
-        return given
+        # an estimator that claims more than the topic's own time is not believed
+        return given if t_s - self._estimate_s <= min(_ESTIMATE_MAX_AGE_S, given.valid_for_s) else None
 
     def _follow_estimator(self, t_s: float) -> None:
         """Run the time that is left in limp-home; it counts only while contactors are closed."""
