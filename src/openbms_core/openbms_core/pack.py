@@ -279,6 +279,12 @@ def _expand(repeat: Repeat, first_index: int) -> Iterator[tuple[int, dict[str, i
         yield first_index + count, dict(zip(repeat, values, strict=True))
 
 
+def _check_repeat(repeat: Repeat) -> None:
+    for key, (first, last) in repeat.items():
+        if last < first:
+            raise ValueError(f"repeat.{key}: the last value {last} is below the first {first}")
+
+
 class SignalMap(StrictModel):
     """Where a quantity comes from: signals of the DBC, one or a row of them.
 
@@ -317,9 +323,7 @@ class SignalMap(StrictModel):
 
     @model_validator(mode="after")
     def _expands(self) -> SignalMap:
-        for key, (first, last) in self.repeat.items():
-            if last < first:
-                raise ValueError(f"repeat.{key}: the last value {last} is below the first {first}")
+        _check_repeat(self.repeat)
         try:
             next(self.expanded(), None)
         except (KeyError, ValueError, IndexError) as error:
@@ -373,6 +377,20 @@ class CommandMap(StrictModel):
     signals: tuple[CommandSignal, ...]
     counter: Counter | None = None
     checksum: Checksum | None = None
+
+    @model_validator(mode="after")
+    def _expands(self) -> CommandMap:
+        _check_repeat(self.repeat)
+        keys = {key: first for key, (first, _) in self.repeat.items()}
+        for text, own in ((self.message, {}), *((item.signal, item.repeat) for item in self.signals)):
+            _check_repeat(own)
+            if both := sorted(keys.keys() & own.keys()):
+                raise ValueError(f"repeat.{both[0]}: the message and its signal '{text}' both define it")
+            try:
+                text.format(**keys, **{key: first for key, (first, _) in own.items()})
+            except (KeyError, ValueError, IndexError) as error:
+                raise ValueError(f"the name '{text}' holds {error}, which repeat does not define") from None
+        return self
 
 
 class Device(StrictModel):

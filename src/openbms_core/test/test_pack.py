@@ -56,6 +56,14 @@ def small_pack() -> dict[str, Any]:
     }
 
 
+def sent(
+    message: str = "Out", signal: str = "P", repeat: dict[str, Any] | None = None, own: Any = None
+) -> dict[str, Any]:
+    """Give a command message."""
+    signals = [{"signal": signal, "source": "heater", "repeat": own or {}}]
+    return {"message": message, "period_s": 0.1, "repeat": repeat or {}, "signals": signals}
+
+
 def load(tmp_path: Path, pack: dict[str, Any]) -> PackFile:
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(pack, sort_keys=False), encoding="utf-8")
@@ -101,6 +109,11 @@ def test_small_pack_loads_with_derived_facts(tmp_path: Path) -> None:
         ("device.signals", [], "at least 1 item"),
         ("contactors.authority", "openbms", "no device.commands entry sends contactor_positive"),
         ("contactors.authority", "me", "'openbms', 'device' or 'none'"),
+        ("device.commands", [sent(message="Out{m}")], "the name 'Out{m}' holds 'm', which repeat does not"),
+        ("device.commands", [sent(signal="P{x}")], "the name 'P{x}' holds 'x', which repeat does not"),
+        ("device.commands", [sent(repeat={"m": [3, 1]})], "last value 1 is below the first 3"),
+        ("device.commands", [sent(own={"m": [3, 1]})], "last value 1 is below the first 3"),
+        ("device.commands", [sent(repeat={"m": [0, 1]}, own={"m": [0, 1]})], "both define it"),
         ("usable_soc", {"min": 0.9, "max": 0.2}, "min must be below max"),
         ("measurement.scan_period_s", 2.0, "less than or equal to 1"),
         ("schema_version", 2, "Input should be 1"),

@@ -105,8 +105,12 @@ class BusHealth:
         return now_s - max(heard)
 
     def judge(self, now_s: float) -> tuple[BusState, str]:
-        """Give the state of the bus and a sentence with the cure (empty while it is OK)."""
-        if self._open_since is None:
+        """Give the state of the bus and a sentence with the cure (empty while it is OK).
+
+        Any thread may ask: what the bus thread may change meanwhile is read once.
+        """
+        open_since = self._open_since
+        if open_since is None:
             return BusState.CONNECTING, self._reason
         if self._bus_off:
             return BusState.OFF, (
@@ -134,13 +138,13 @@ class BusHealth:
         if now_s - since <= _RECENT_ERRORS_S:
             return BusState.ERROR, reason
         if now_s - self._foreign_frame_s <= self._silent_after_s:
-            shown = ", ".join(f"0x{identifier:X}" for identifier in self._foreign)
+            shown = ", ".join(f"0x{identifier:X}" for identifier in tuple(self._foreign))
             return BusState.UNKNOWN_FRAMES, (
                 f"Frames arrive on {self.name}, but the DBC of the pack has none of them ({shown}). Wrong "
                 "pack file, or wrong "
                 "bus of the vehicle."
             )
-        if now_s - self._open_since <= self._silent_after_s:
+        if now_s - open_since <= self._silent_after_s:
             return BusState.CONNECTING, f"{self.name} is open; waiting for the first frame of the pack."
         if now_s - self._other_frame_s <= self._silent_after_s:
             return BusState.SILENT, (

@@ -80,7 +80,9 @@ class BusLoop:
     # ---- control, from the other thread
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread (RuntimeError if the last one still hangs: two would send against each other)."""
+        if self.running:
+            raise RuntimeError("the last bus thread still runs, so no second one is started")
         self._end.clear()
         self.failure = None
         self.turned_s = self._monotonic_s()
@@ -92,7 +94,8 @@ class BusLoop:
         self._end.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
-            self._thread = None
+            if not self._thread.is_alive():
+                self._thread = None
 
     @property
     def running(self) -> bool:

@@ -123,14 +123,17 @@ class CommandEncoder:
             if entry.checksum is not None:
                 _, bits = self._database.signal(message, entry.checksum.signal, location, where)
                 outgoing.checksum = (bits, entry.checksum.kind, entry.checksum.data_id)
+            if entry.counter is not None:
+                outgoing.count = entry.counter.modulo - 1  # the largest that it will ever be
             try:
                 self._encode(outgoing, [0.0] * len(outgoing.signals))
             except Exception as error:
                 raise self._database.error(
                     location,
-                    f"{where}: message {message.name} cannot be encoded: {error}. Correct the DBC or the "
-                    "signals.",
+                    f"{where}: message {message.name} cannot be encoded: {str(error).rstrip('.')}. Correct "
+                    "the DBC, the signals or the counter's modulo.",
                 ) from error
+            outgoing.count = 0
             built.append(outgoing)
         return built
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sys
+import threading
+from collections.abc import Iterator
 
 import can
 import pytest
@@ -109,3 +112,32 @@ def test_a_misspelt_interface() -> None:
 def test_no_server_is_said_within_a_second() -> None:
     with pytest.raises(BusError, match=r"No socketcand server answers at 127\.0\.0\.1:1, bus can0"):
         Bus("socketcand", "can0", "127.0.0.1", 1).open()
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_another_thread_may_ask_while_the_bus_comes_and_goes(health: BusHealth) -> None:
+    end = threading.Event()
+
+    def bus_thread() -> None:
+        while not end.is_set():
+            health.opened(0.0)
+            for identifier in range(8):
+                health.foreign_frame(identifier, 2.0)
+            health.lost("gone")
+
+    thread = threading.Thread(target=bus_thread)
+    thread.start()
+    try:
+        judged = {health.judge(2.5)[0] for _ in range(20_000)}
+    finally:
+        end.set()
+        thread.join()
+    assert judged <= {BusState.CONNECTING, BusState.UNKNOWN_FRAMES, BusState.SILENT}

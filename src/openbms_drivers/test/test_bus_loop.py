@@ -188,3 +188,23 @@ def test_a_frame_clock_dates_back_and_never_runs_back() -> None:
     assert (second.monotonic_s, second.flags) == (10.001, ERROR), "a stamp of the future is not believed"
     third = clock.frame(message(0.0))
     assert third.monotonic_s == 10.0015, "nor one of another clock"
+
+
+def test_a_thread_that_hangs_gets_no_second_one_beside_it(demo_pack: LoadedPack) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        entered.set()
+        leave.wait(PATIENCE_S)
+
+    running = Running(demo_pack, "hanging")
+    running.loop._on_scan = hang
+    try:
+        assert entered.wait(PATIENCE_S)
+        running.loop.stop(timeout_s=0.01)
+        with pytest.raises(RuntimeError, match="no second one"):
+            running.loop.start()
+    finally:
+        leave.set()
+        running.stop()
+    assert not running.loop.running

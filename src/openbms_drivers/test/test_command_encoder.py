@@ -409,3 +409,20 @@ def test_names_that_are_not_there(tmp_path: Path) -> None:
         pack = write_pack(tmp_path, dbc, signals, commands=[entry])
         with pytest.raises(ConfigError, match=said):
             CommandEncoder(pack, Database(pack))
+
+
+def test_a_counter_that_does_not_fit_is_refused_at_once_and_not_while_driving(tmp_path: Path) -> None:
+    dbc = 'BO_ 6 In: 2 DEV\n SG_ V : 0|16@1+ (0.001,0) [0|0] "V" BMS\n\n'
+    dbc += 'BO_ 7 Out: 2 BMS\n SG_ C : 0|4@1+ (1,0) [0|0] "" DEV\n SG_ H : 8|8@1+ (0.01,0) [0|0] "" DEV\n'
+    signals = [{"to": "cell_voltage_v", "message": "In", "signal": "V"}]
+    for modulo in (16, 15, 256):
+        entry = {"message": "Out", "period_s": 0.1, "signals": [{"signal": "H", "source": "heater"}],
+                 "counter": {"signal": "C", "modulo": modulo}}  # fmt: skip
+        pack = write_pack(tmp_path, dbc, signals, commands=[entry])
+        if modulo > 16:
+            with pytest.raises(ConfigError, match=r"Out cannot be encoded.*the counter's modulo"):
+                CommandEncoder(pack, Database(pack))
+            continue
+        encoder = CommandEncoder(pack, Database(pack))
+        sent = [encoder.frames_due(float(second))[0].data[0] for second in range(18)]
+        assert sent == [second % modulo for second in range(18)]
