@@ -1,19 +1,27 @@
-"""Check configuration files: which kind a file is, and what is wrong with it."""
+"""Check configuration files: which kind a file is, and what is wrong with it.
+
+A pack is looked at with the pure cores of the nodes that will use it (fault timing, precharge, DBC and signal
+map), so that one that a node would refuse is refused before anything runs.
+"""
 
 from __future__ import annotations
 
-import importlib
+import ast
+from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from openbms_bringup.system import SystemFile, load_system
+from openbms_bringup.system import NodeEntry, SystemFile, load_system
 from openbms_core.cell import CellFile
 from openbms_core.config_file import ConfigError, load_config, read_yaml
-from openbms_core.pack import PackFile, load_pack
-from openbms_core.resources import config_folder, find_resource
+from openbms_core.pack import LoadedPack, PackFile, load_pack
+from openbms_core.resources import config_folder, find_config
 
-__all__ = ["check_file", "models"]
+__all__ = ["check_file", "check_pack", "models"]
+
+_ABOVE_DATA_SHEET_V = 0.1
+_BELOW_DATA_SHEET_V = 0.3
 
 
 def models() -> dict[str, type[BaseModel]]:
@@ -32,17 +40,19 @@ def _kind_of(path: Path) -> str:
         return "cell"
     raise ConfigError(
         f"{path}:1: neither a pack file (with 'topology'), a cell file (with 'ocv') nor a system file "
-        "(with 'processes')."
+        "(with 'processes'). Name one of these."
     )
 
 
 def _find(name: str) -> Path:
-    if Path(name).suffix or Path(name).exists():
-        return Path(name)
+    path = Path(name).expanduser()
+    if path.suffix or len(path.parts) != 1 or path.exists():
+        return path
     found = [
         path
         for kind in ("packs", "systems", "cells")
-        for path in (config_folder() / kind).glob(f"{name}.yaml")
+        for path in (config_folder() / kind).glob("*.yaml")
+        if path.stem == name
     ]
     if not found:
         shipped = sorted(path.stem for path in config_folder().glob("*/*.yaml"))
@@ -52,35 +62,118 @@ def _find(name: str) -> Path:
     return found[0]
 
 
-def _check_pack(path: Path) -> str:
-    loaded = load_pack(path)
-    dbc = find_resource(loaded.file.device.dbc, path)
-    topology = loaded.file.topology
+def check_pack(pack: LoadedPack) -> list[str]:
+    """Look at a pack as the driver and the safety monitor will.
+
+    Returns
+    -------
+    list of str
+        What is not wrong, but worth a look.
+
+    Raises
+    ------
+    ConfigError
+        What driver or monitor would refuse: a reaction that takes longer than its fault-tolerant time, a
+        fault that does not exist, a precharge that cannot be judged; a device, DBC, message or signal that
+        does not exist. One line per problem.
+    """
+    # imported here: cantools takes a while, and a cell or system file does not need it
+    from openbms_control.safety.contactors import check_contactors
+    from openbms_core.faults import FAULT_BY_ID, check_timing, not_monitored
+    from openbms_drivers.pack_driver import PackDriver
+
+    problems: list[str] = []
+    try:
+        check_timing(pack)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        check_contactors(pack)
+    except ConfigError as error:
+        problems += error.problems
+    notes: list[str] = []
+    try:
+        notes += PackDriver(pack).decoder.warnings
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    limits, cell = pack.file.limits, pack.cell
+    if limits.cell_voltage_max_v.safety > cell.voltage_max_v + _ABOVE_DATA_SHEET_V:
+        notes.append(
+            f"limits.cell_voltage_max_v.safety is {limits.cell_voltage_max_v.safety:g} V, well above the "
+            f"{cell.voltage_max_v:g} V of the data sheet of {cell.name}"
+        )
+    if limits.cell_voltage_min_v.safety < cell.voltage_min_v - _BELOW_DATA_SHEET_V:
+        notes.append(
+            f"limits.cell_voltage_min_v.safety is {limits.cell_voltage_min_v.safety:g} V, well below the "
+            f"{cell.voltage_min_v:g} V of the data sheet of {cell.name}"
+        )
+    unseen = dict.fromkeys(FAULT_BY_ID[row].name for row in not_monitored(pack.file))
+    if unseen:
+        notes.append(f"not monitored, since no signal is mapped for it: {', '.join(unseen)}")
+    return notes
+
+
+def _describe_pack(pack: LoadedPack, name: Path) -> str:
+    notes = check_pack(pack)
+    file = pack.file
+    topology, device = file.topology, file.device
+    text = (
+        f"{name}: a good pack file: {topology.strings} string(s) of {topology.cells_in_series} cells "
+        f"({pack.cell.name}), {len(topology.sensor_names)} temperature sensors, device {device.type} "
+        f"({Path(device.dbc).name})"
+    )
+    return "\n".join([text, *(f"  look: {note}" for note in notes)])
+
+
+def _node_problem(node: NodeEntry) -> str:
+    """Say why a node's class cannot be there, without importing it (that would need ROS); empty if it is."""
+    module, _, class_name = node.class_path.partition(":")
+    package = module.partition(".")[0]
+    if find_spec(package) is None:
+        return f"the package '{package}' is not installed. Run `make build`."
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        return f"the package '{package}' has no module '{module}'. Correct the name."
+    source = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    classes = [item.name for item in source.body if isinstance(item, ast.ClassDef)]
+    if class_name not in classes:
+        return f"the module {module} has no class '{class_name}'. It has: {', '.join(classes) or 'none'}."
+    return ""
+
+
+def _describe_system(name: Path) -> str:
+    path, system = load_system(name)
+    lines = read_yaml(path)[1]
+    problems = []
+    for node_name, node in system.nodes.items():
+        problem = _node_problem(node)
+        if problem:
+            line = lines.get(("nodes", node_name, "class"), 1)
+            problems.append(f"{name}:{line}: nodes.{node_name}.class: {problem}")
+    try:
+        pack_path = find_config("packs", system.pack, beside=path)
+    except ConfigError as error:
+        problems.append(f"{name}:{lines.get(('pack',), 1)}: pack: {error}")
+    else:
+        try:
+            check_pack(load_pack(pack_path))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
     return (
-        f"{path}: a good pack file: {topology.strings} string(s) of {topology.cells_in_series} cells, "
-        f"{len(topology.sensor_names)} temperature sensors, device {loaded.file.device.type} ({dbc.name})"
+        f"{name}: a good system file: {len(system.processes)} processes, {len(system.nodes)} nodes, "
+        f"pack {system.pack}"
     )
 
 
-def _check_system(path: Path) -> str:
-    _, system = load_system(path)
-    problems = []
-    for name, node in system.nodes.items():
-        module = node.class_path.partition(":")[0]
-        package = module.partition(".")[0]
-        try:
-            importlib.import_module(package)
-        except ModuleNotFoundError:
-            problems.append(
-                f"{path}: nodes.{name}.class: the package '{package}' is not installed. Run `make build`."
-            )
-    if problems:
-        raise ConfigError(problems)
-    return f"{path}: a good system file: {len(system.processes)} processes, {len(system.nodes)} nodes"
-
-
 def check_file(name: str) -> str:
-    """Load a file and everything it names; give a line that says what it is.
+    """Load a file and everything it names; give a line that says what it is, and what is worth a look.
 
     Raises
     ------
@@ -90,8 +183,8 @@ def check_file(name: str) -> str:
     path = _find(name)
     kind = _kind_of(path)
     if kind == "pack":
-        return _check_pack(path)
+        return _describe_pack(load_pack(path), path)
     if kind == "system":
-        return _check_system(path)
-    load_config(path, CellFile)
-    return f"{path}: a good cell file"
+        return _describe_system(path)
+    cell = load_config(path, CellFile)
+    return f"{path}: a good cell file: {cell.name}, {cell.chemistry.upper()}, {cell.capacity_ah:g} Ah"

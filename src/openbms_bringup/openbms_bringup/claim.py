@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import tempfile
 from dataclasses import dataclass
@@ -13,10 +14,32 @@ from typing import TextIO
 from openbms_bringup.plan import free_port
 from openbms_core.config_file import ConfigError
 
-__all__ = ["DomainClaim", "claim_domain", "claim_port"]
+__all__ = ["DomainClaim", "check_namespace", "claim_domain", "claim_port", "domain_number"]
 
 _DOMAINS = range(100)
 """Above 101 the ports of DDS fall into the range that Linux gives to outgoing connections."""
+_LAST_DOMAIN = 232
+"""Above it there are no ports."""
+
+
+def domain_number(environment_value: str) -> int:
+    """Read ``ROS_DOMAIN_ID`` (ConfigError where it is no domain)."""
+    if not environment_value.isdigit() or int(environment_value) > _LAST_DOMAIN:
+        raise ConfigError(
+            f"ROS_DOMAIN_ID is '{environment_value}': it must be a number from 0 to 101 (to {_LAST_DOMAIN} "
+            "where nothing else uses those ports). Set another, or unset it."
+        )
+    return int(environment_value)
+
+
+def check_namespace(namespace: str) -> None:
+    """Refuse what ROS does not take as a namespace (ConfigError)."""
+    parts = namespace.strip("/").split("/")
+    if parts != [""] and not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part) for part in parts):
+        raise ConfigError(
+            f"--namespace '{namespace}': ROS wants letters, digits and underscores, no digit first, and '/' "
+            "between parts. Give one such as bms or vehicle/bms."
+        )
 
 
 @dataclass
@@ -77,9 +100,7 @@ def claim_domain(namespace: str, environment_value: str | None, folder: Path | N
         folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"openbms-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if environment_value:
-        if not environment_value.isdigit():
-            raise ConfigError(f"ROS_DOMAIN_ID is '{environment_value}'; it must be a number from 0 to 101.")
-        domain = int(environment_value)
+        domain = domain_number(environment_value)
         held = _lock(folder, domain, namespace)
         if isinstance(held, str):
             raise ConfigError(

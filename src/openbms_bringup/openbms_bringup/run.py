@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import math
 import os
 import shutil
 import time
@@ -11,14 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openbms_bringup.claim import DomainClaim, claim_domain, claim_port
+from openbms_bringup.check import check_pack
+from openbms_bringup.claim import DomainClaim, check_namespace, claim_domain, claim_port
 from openbms_bringup.plan import Choices, Plan, make_plan, simulated_fault_record
 from openbms_bringup.supervisor import ProcessSpec, Supervisor, python_command
-from openbms_core.config_file import ConfigError
+from openbms_core.config_file import ConfigError, read_yaml
+from openbms_core.pack import load_pack
 
 __all__ = ["PreparedRun", "RunOptions", "folder_mb", "prepare", "write_summary"]
 
 _RUNS_KEPT = 20
+_LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+_SLOWEST, _FASTEST = 0.01, 1000.0
+"""What the twin takes as its time scale."""
 _FOXGLOVE_HOST, _FOXGLOVE_PORT = "127.0.0.1", 8765
 
 
@@ -95,19 +102,72 @@ def _run_folder(environment: Mapping[str, str]) -> Path:
 
 
 def _check(options: RunOptions) -> None:
-    if options.speed <= 0:
-        raise ConfigError(f"--speed is {options.speed:g}; give a number above 0, such as 10.")
-    if options.duration_s is not None and options.duration_s <= 0:
+    if not _SLOWEST <= options.speed <= _FASTEST:
+        raise ConfigError(
+            f"--speed is {options.speed:g}; give a number from {_SLOWEST:g} to {_FASTEST:g}, such as 10."
+        )
+    if options.duration_s is not None and not 0 < options.duration_s < math.inf:
         raise ConfigError(f"--duration is {options.duration_s:g}; give seconds above 0.")
+    if options.log_level.lower() not in _LOG_LEVELS:
+        raise ConfigError(f"--log-level is '{options.log_level}'; give one of {', '.join(_LOG_LEVELS)}.")
+    check_namespace(options.namespace)
     for name, path in (("--replay", options.replay), ("--params", options.params)):
         if path is not None and not path.is_file():
-            raise ConfigError(f"{name} {path}: no such file.")
+            kind = "this is a folder, a file is needed" if path.is_dir() else "no such file"
+            raise ConfigError(f"{name} {path}: {kind}. Correct the path.")
+    if options.params is not None:
+        _check_params(options.params)
+    if options.data_folder is not None:
+        try:
+            options.data_folder.expanduser().mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"--data-dir {options.data_folder}: cannot be made ({error.strerror}). Name a folder that "
+                "can be written."
+            ) from error
     if options.summary is not None:
         folder = options.summary.absolute().parent
         if options.summary.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
             raise ConfigError(
                 f"--summary {options.summary}: cannot be written there. Name a file in a folder that exists."
             )
+
+
+def _holds_parameters(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if "ros__parameters" in value:
+        return isinstance(value["ros__parameters"], dict)
+    return bool(value) and all(_holds_parameters(part) for part in value.values())
+
+
+def _check_params(path: Path) -> None:
+    """Refuse a parameter file on which every process would die."""
+    data, lines = read_yaml(path)
+    if not isinstance(data, dict) or not data:
+        raise ConfigError(f"--params {path}:1: it must hold '/**/<node>:' with 'ros__parameters:' below.")
+    for key, value in data.items():
+        if not _holds_parameters(value):
+            raise ConfigError(
+                f"--params {path}:{lines.get((key,), 1)}: {key}: 'ros__parameters:' with the parameters is "
+                "missing below it. Add it."
+            )
+
+
+def _strangers(path: Path | None, nodes: Mapping[str, Any]) -> list[str]:
+    """Say which entries of a parameter file no node of the system will read."""
+    if path is None:
+        return []
+    data, lines = read_yaml(path)
+    found = []
+    for key in data:
+        name = str(key).rstrip("/").rsplit("/", 1)[-1]
+        if "*" in name or name in nodes or "ros__parameters" not in data[key]:
+            continue
+        near = difflib.get_close_matches(name, nodes, n=1, cutoff=0.6)
+        cure = f"Did you mean '{near[0]}'?" if near else f"It has: {', '.join(nodes)}."
+        found.append(f"--params {path}:{lines.get((key,), 1)}: no node '{name}' in this system. {cure}")
+    return found
 
 
 def prepare(options: RunOptions) -> PreparedRun:
@@ -122,7 +182,9 @@ def prepare(options: RunOptions) -> PreparedRun:
     data_folder = _data_folder(options, os.environ)
     notes: list[str] = []
     plan = make_plan(_choices(options, {}))
+    check_pack(load_pack(plan.pack_path))
     nodes = plan.system.nodes
+    notes += _strangers(options.params, nodes)
     folder = _run_folder(os.environ)
     extra = simulated_fault_record(plan.system, folder)
     if "recorder" in nodes and "directory" not in nodes["recorder"].parameters:

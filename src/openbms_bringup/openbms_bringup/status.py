@@ -86,6 +86,10 @@ def number(value: float | None, form: str, unit: str = "") -> str:
     return f"{value:{form}}{unit}"
 
 
+def _bag(status: PackStatus) -> str:
+    return short_path(status.bags[-1] if status.bags else None)
+
+
 def _progress(status: PackStatus) -> str:
     if not math.isfinite(status.test_time_s) or not math.isfinite(status.test_duration_s):
         return "–"
@@ -124,10 +128,7 @@ def rows(status: PackStatus) -> list[tuple[str, str]]:
         ("Faults", ", ".join(status.faults) or ("none" if status.state else "–")),
         ("SoC error", _error(status)),
         ("Test", _progress(status)),
-        (
-            "Recording",
-            f"{number(status.recorded_mb, '.2f')} MB in {short_path(status.bags[-1] if status.bags else None)}",
-        ),
+        ("Recording", f"{number(status.recorded_mb, '.2f')} MB in {_bag(status)}"),
         ("Live view", status.foxglove or "–"),
         *([("Bus", status.bus_message)] if status.bus_message else []),
         *(("Problem", f"{node}: {text}") for node, text in sorted(status.problems.items())),

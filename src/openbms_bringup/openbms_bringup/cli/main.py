@@ -147,7 +147,8 @@ def topics(namespace: Annotated[str, typer.Option(help="Namespace of the pack")]
             topic.meaning,
         )
     console = Console()
-    console.width = max(console.width, 120)
+    # what is read by people only is folded to their terminal; what goes into a file or a pipe stays whole
+    console.width = max(console.width, 120) if console.is_terminal else 240
     console.print(table)
 
 
@@ -166,7 +167,9 @@ def doctor() -> None:
 
 
 @app.command()
-def recover(bag: Annotated[Path, typer.Argument(help="Folder of a bag, or one .mcap file")]) -> None:
+def recover(
+    bag: Annotated[Path, typer.Argument(help="Folder of a bag, or a folder that holds bags")],
+) -> None:
     """Complete a recording that was cut off by a crash or a loss of power."""
     from openbms_bringup.cli.recover import recover_bag
 

@@ -56,6 +56,14 @@ def _plot(result: ReplayResult, path: Path) -> None:
         plt.close(figure)
 
 
+def _check_plot(path: Path) -> None:
+    """Refuse before the run what could not be written after it."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"--plot {path}: the type is not known: give a .png, .svg or .pdf file.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--plot {path}: there is no folder {path.parent}: make it, or name another.")
+
+
 def _model(cell: str) -> CellModel:
     from openbms_core.cell import load_cell
     from openbms_core.models.ecm import CellModel
@@ -108,6 +116,8 @@ def replay(
     try:
         if method not in ("ekf", "coulomb"):
             raise ConfigError(f"--method is {method!r}: it must be ekf or coulomb.")
+        if plot is not None:
+            _check_plot(plot)
         model = _model(cell)
         log = read_cell_log(file)
         options = ReplayOptions(

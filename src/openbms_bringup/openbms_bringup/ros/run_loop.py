@@ -53,6 +53,7 @@ class RunLoop:
         self._reason = ""
         self._state_at_end: tuple[str | None, str] = (None, "")
         self._stop_s = 0.0
+        self._not_running: list[str] = []
 
     def __call__(self) -> int:
         """Run until the test ends, the duration is over, or a signal comes; give the exit code."""
@@ -103,7 +104,8 @@ class RunLoop:
                     self._look_after(supervisor)
                 self._end(supervisor, executor, Future)
         finally:
-            self._node.destroy_node()
+            if self._node is not None:
+                self._node.destroy_node()
             rclpy.try_shutdown()
 
     def _ended(self, supervisor: Supervisor) -> bool:
@@ -124,6 +126,9 @@ class RunLoop:
     def _end(self, supervisor: Supervisor, executor: Any, future: Any) -> None:
         """End every process; go on listening, so that the opening of the contactors is seen."""
         self._state_at_end = (self._status.state, self._status.reason)
+        self._not_running = [one.spec.name for one in supervisor.processes if not one.running]
+        if self._not_running:
+            self._say(True, f"not running at the end: {', '.join(self._not_running)}; their logs say why")
         self._sample(supervisor, memory=True)
         self._say(False, f"ending: {self._reason}")
         supervisor.request_stop()
@@ -231,6 +236,7 @@ class RunLoop:
                 "ended_by": self._reason,
                 "stop_s": round(self._stop_s, 3),
                 "forced": supervisor.forced,
+                "not_running": self._not_running,
                 "ros_domain": self._run.claim.domain,
                 "log_folder": str(self._run.log_folder),
                 "last_state": last_state,
@@ -241,7 +247,7 @@ class RunLoop:
             write_summary(self._run.options.summary, content)
         if supervisor.refused:
             return 2
-        return 1 if supervisor.forced else 0
+        return 1 if supervisor.forced or self._not_running else 0
 
     def _print_summary(self, content: dict[str, Any]) -> None:
         status = self._status
@@ -255,10 +261,8 @@ class RunLoop:
         table.add_row(
             "Faults seen", ", ".join(f"{k} ({v})" for k, v in content["fault_levels"].items()) or "none"
         )
-        table.add_row(
-            "Bag",
-            f"{short_path(content['bag'])} ({content['bag_mb'] if content['bag_mb'] is not None else '–'} MB)",
-        )
+        size = "–" if content["bag_mb"] is None else content["bag_mb"]
+        table.add_row("Bag", f"{short_path(content['bag'])} ({size} MB)")
         table.add_row("Start, end", f"{self._startup_s or '–'} s, {content['stop_s']} s")
         for name, use in content["processes"].items():
             cpu = "–" if use["cpu_percent"] is None else f"{use['cpu_percent']} %"

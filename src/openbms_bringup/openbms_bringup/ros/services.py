@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from openbms_bringup.claim import check_namespace, domain_number
 from openbms_bringup.status import STATE_NAMES
 from openbms_core.config_file import ConfigError
 from openbms_core.ros.executor import make_executor
@@ -21,6 +23,8 @@ _WAIT_S = 5.0
 
 
 def _call(service_type: Any, name: str, namespace: str, fill: Any) -> Any:
+    check_namespace(namespace)
+    domain_number(os.environ.get("ROS_DOMAIN_ID") or "0")
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("openbms_command", namespace=namespace, enable_rosout=False)
     try:
@@ -31,7 +35,7 @@ def _call(service_type: Any, name: str, namespace: str, fill: Any) -> Any:
         while not client.service_is_ready():
             if time.monotonic() > deadline_s:
                 raise ConfigError(
-                    f"no safety monitor answers at /{namespace.strip('/')}/{name} within {_WAIT_S:g} s. "
+                    f"no safety monitor answers at {client.srv_name} within {_WAIT_S:g} s. "
                     "Is the system running, with the same ROS_DOMAIN_ID and --namespace?"
                 )
             executor.spin_until_future_complete(rclpy.task.Future(), timeout_sec=0.05)
