@@ -5,6 +5,7 @@ A node is thin: it converts, calls its pure core, converts and publishes. What a
 
 from __future__ import annotations
 
+import difflib
 import math
 import time
 import traceback
@@ -15,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
@@ -30,6 +32,8 @@ from openbms_core.topics import DIAGNOSTICS
 
 __all__ = ["BmsNode", "Freshness", "run_nodes"]
 
+_OF_EVERY_NODE = ("can_interface", "can_channel", "can_host", "can_port")
+"""A starter tells every node where the bus is; most do not ask."""
 _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
@@ -97,6 +101,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
             "The bus is the digital twin's: only then may this node use simulated time",
         )
         self.declare()
+        self._warn_of_unknown_parameters()
         self._diagnostics = self.create_publisher(
             interface_type("diagnostic_msgs/msg/DiagnosticArray"),
             DIAGNOSTICS,
@@ -130,10 +135,33 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
     # ---- parameters and configuration ----
 
     def parameter(self, name: str, default: Any, description: str, *, dynamic: bool = False) -> None:
-        """Declare one parameter; it is read-only after start unless ``dynamic``."""
-        self.declare_parameter(
-            name, default, ParameterDescriptor(description=description, read_only=not dynamic)
-        )
+        """Declare one parameter; it is read-only after start unless ``dynamic``.
+
+        Raises
+        ------
+        ConfigError
+            It was given with a value of another type.
+        """
+        try:
+            self.declare_parameter(
+                name, default, ParameterDescriptor(description=description, read_only=not dynamic)
+            )
+        except InvalidParameterTypeException:
+            given, wanted = self._parameter_overrides[name].value, type(default).__name__
+            raise ConfigError(
+                f"{self.get_name()}: parameter {name} is {given!r} ({type(given).__name__}): it must be of "
+                f"type {wanted}, such as {default!r}."
+            ) from None
+
+    def _warn_of_unknown_parameters(self) -> None:
+        """Say which parameters were given that this node does not have: ROS drops them without a word."""
+        known = sorted(self.get_parameters_by_prefix(""))
+        for name in self._parameter_overrides:
+            if name in known or name in _OF_EVERY_NODE or name.startswith("qos_overrides."):
+                continue
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            cure = f"Did you mean '{near[0]}'?" if near else f"It has: {', '.join(known)}."
+            self.get_logger().warning(f"unknown parameter '{name}': it has no effect. {cure}")
 
     def value(self, name: str) -> Any:
         """Give the value of a parameter."""

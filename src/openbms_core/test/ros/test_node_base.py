@@ -144,6 +144,26 @@ def test_refused_configuration_is_one_sentence_and_code_2(start: Callable[..., P
     assert "Traceback" not in node.output
 
 
+def test_a_parameter_of_another_type_is_refused_in_one_sentence(start: Callable[..., Process]) -> None:
+    body = "def declare(self):\n    self.parameter('load', 1.0, 'Of something')"
+    node = start(body, "--ros-args", "-p", "load:=much")
+    assert node.wait(10) == 2
+    assert (
+        "openbms: tester: parameter load is 'much' (str): it must be of type float, such as 1.0."
+        in node.output
+    )
+    assert "Traceback" not in node.output
+
+
+def test_an_unknown_parameter_is_said(start: Callable[..., Process]) -> None:
+    node = start("", "--ros-args", "-p", "autostrt:=true", "-p", "can_port:=1", "-p", "zzz:=1")
+    node.wait_for("ten ticks")
+    assert "unknown parameter 'autostrt': it has no effect. Did you mean 'autostart'?" in node.output
+    assert "unknown parameter 'zzz': it has no effect. It has: " in node.output
+    assert "can_port" not in node.output, "told to every node, asked by few"
+    assert node.interrupt(5) == 0
+
+
 def test_simulated_time_is_refused_on_a_real_bus(start: Callable[..., Process]) -> None:
     body = "def configure(self):\n    self.require_real_time()\n    self.say('accepted')"
     assert start(body, "--ros-args", "-p", "use_sim_time:=true").wait(10) == 2
