@@ -174,6 +174,17 @@ def test_ctrl_c_while_driving_opens_first(system: BmsSystem) -> None:
     assert "Traceback" not in system.output()
 
 
+def test_driver_told_to_stop_while_driving_opens_first(system: BmsSystem) -> None:
+    """SIGINT to the driver alone: it has the monitor open at zero current before the heartbeat ends."""
+    system.drive()
+    moment = time.monotonic()
+    assert system.interrupt("driver") == {"driver": 0}, system.output()
+    truth = system.wait("twin_truth", contactors_open, since=moment)
+    states = [message for t, message in system.messages["state"] if t >= moment]
+    assert any(message.zero_current_requested for message in states)
+    assert not truth.device_trip, "the monitor opened, not the heartbeat"
+
+
 def test_ctrl_c_in_standby_ends_within_three_seconds(system: BmsSystem) -> None:
     """SIGINT to everything at once in STANDBY."""
     names = ("sim", "driver", "safety", "bms", "data", "ui")

@@ -352,3 +352,12 @@ def test_the_oldest_missing_value_is_the_one_that_is_shown(kit):
     m.cell_voltage_ages_s = np.zeros(0)  # a driver that sends no ages
     rig.monitor.step(m, rig.t_s + 0.1, rig.stamp_s + 0.1)
     assert FAULT_BY_ID["CELL_VOLTAGE_MISSING"].explanation
+
+
+def test_heat_is_watched_without_a_current_sensor(kit):
+    rig = kit.rig(device=kit.signals("string_current_a"))
+    rig.values |= {"string_current_validity": 7, "current_a": kit.nan}
+    rig.close()
+    assert "UNDER_TEMPERATURE_CHARGE_SAFETY" in rig.last.not_monitored
+    rig.run(10.0, temperature_degc=80.0)
+    assert "OVER_TEMPERATURE_DISCHARGE_SAFETY" in rig.ids() and rig.state == State.FAULT

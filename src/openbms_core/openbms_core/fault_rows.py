@@ -191,7 +191,9 @@ def _triple(
     ]
 
 
-_TEMPERATURE_NEEDS_MAX = (("temperature_degc", "reported_temperature_maximum_degc"), _CURRENT)
+_HEAT_NEEDS = (("temperature_degc", "reported_temperature_maximum_degc"),)
+"""At rest heat is judged by the discharge limit, so without a current as well."""
+_TEMPERATURE_NEEDS_MAX = (*_HEAT_NEEDS, _CURRENT)
 _TEMPERATURE_NEEDS_MIN = (("temperature_degc", "reported_temperature_minimum_degc"), _CURRENT)
 
 _LIMIT_ROWS: list[FaultRow] = [
@@ -228,7 +230,7 @@ _LIMIT_ROWS: list[FaultRow] = [
     ),
     *_triple(
         "OVER_TEMPERATURE_DISCHARGE", "discharge_temperature_maximum", "discharge_temperature_max_degc",
-        "degC", TEMPERATURE, _TEMPERATURE_NEEDS_MAX,
+        "degC", TEMPERATURE, _HEAT_NEEDS,
         "Cells are too hot, in discharge or at rest",
         "Let the pack cool; check the cooling. Watch for further rise.",
         charge=0.0, discharge=0.0, warning_action=Action.NO_HEATING | Action.NO_BALANCING,

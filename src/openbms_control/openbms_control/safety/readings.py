@@ -106,6 +106,7 @@ class PackFacts:
         self.quiet_after_s = self.opening_s + 2.0 * pack.measurement.scan_period_s
         self.by_device = pack.contactors.authority == "device"
         self.cells_mapped = pack.mapped("cell_voltage_v")
+        self.currents_mapped = pack.mapped("string_current_a")
         self.cell_extremes_mapped = pack.mapped("reported_cell_voltage_maximum_v")
         self.sensors_mapped = pack.mapped("temperature_degc")
         self.temperature_extremes_mapped = pack.mapped("reported_temperature_maximum_degc")
@@ -197,7 +198,8 @@ def _temperature(sign: float, applies: Callable[[FloatArray, float], BoolArray])
     """Read the worst temperature of the strings whose present current makes the limit apply."""
 
     def read(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
-        flows = currents(m)
+        # a pack that measures no current may always be at rest, where heat is dangerous as well
+        flows = currents(m) if facts.currents_mapped else np.zeros(facts.strings)
         strings = applies(flows, facts.deadband_a) & np.isfinite(flows)
         if strings.any():
             value, index = temperature_extreme(m, facts, sign, strings)

@@ -7,13 +7,14 @@ from typing import Any
 
 from openbms_core.ros import convert
 from openbms_core.ros.node_base import BmsNode, run_nodes
-from openbms_core.types import BusState, PackMeasurement
+from openbms_core.types import BusState, PackMeasurement, State
 from openbms_drivers.bus import Bus
 from openbms_drivers.bus_loop import BusLoop
 from openbms_drivers.frame import Frame
 from openbms_drivers.pack_driver import PackDriver
 from openbms_drivers.ros.description import describe
 from openbms_drivers.ros.frames import frames_to_msg
+from openbms_msgs.srv import RequestState
 
 __all__ = ["AfeDriverNode", "main"]
 
@@ -27,6 +28,8 @@ class AfeDriverNode(BmsNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("afe_driver", **kwargs)
         self._loop: BusLoop | None = None
+        self._monitor: Any = None
+        self._asked_to_open = False
 
     def declare(self) -> None:
         """Declare where the bus is."""
@@ -72,6 +75,7 @@ class AfeDriverNode(BmsNode):
             ("charge_command", convert.charge_command_from_msg, arbiter.set_charge),
         ):
             self.listen(name, self._taker(read, take))
+        self._monitor = self.create_client(RequestState, "request_state")
         self.every(0.05, self._watch)
         self.every(1.0, self._say)
         self._bus_message = ""
@@ -95,6 +99,7 @@ class AfeDriverNode(BmsNode):
 
     def activate(self) -> None:
         """Describe the pack, open the bus."""
+        self._asked_to_open = False
         self._description.publish(describe(self.pack, self.header()))
         self._loop.start()
 
@@ -107,12 +112,21 @@ class AfeDriverNode(BmsNode):
         """Close the bus."""
         if self._loop is not None:
             self._loop.stop()
+        if self._monitor is not None:
+            self.destroy_client(self._monitor)
+            self._monitor = None
 
     def ready_to_stop(self) -> bool:
-        """Go on serving until the contactors are open, as far as can be known."""
-        return (
-            self._loop is None or not self._loop.running or self._driver.contactors_open(self.monotonic_s())
-        )
+        """Ask the monitor to open at zero current, and go on serving until it has, as far as can be known."""
+        if self._loop is None or not self._loop.running:
+            return True
+        if self._driver.contactors_open(self.monotonic_s()):
+            return True
+        if not self._asked_to_open and self._monitor is not None and self._monitor.service_is_ready():
+            self._asked_to_open = True
+            request = RequestState.Request(state=int(State.STANDBY), requester=self.get_name())
+            self._monitor.call_async(request)
+        return False
 
     # ---- in the bus thread
 

@@ -24,6 +24,7 @@ from openbms_core.ros.interfaces import interface_type, qos_profile, topic_row  
 from openbms_core.types import State  # noqa: E402
 from openbms_drivers.ros.afe_driver_node import AfeDriverNode  # noqa: E402
 from openbms_msgs.msg import BmsState, CanFrames, ContactorCommand, PackDescription, PackMeasurement  # noqa: E402
+from openbms_msgs.srv import RequestState  # noqa: E402
 
 PATIENCE_S = 15.0
 
@@ -131,7 +132,21 @@ def test_description_scans_and_contactors(world: World, demo_pack: LoadedPack, d
     arbiter = world.node._driver.encoder.arbiter
     world.spin_until(lambda: arbiter.may_close, each=lambda: order(0))
     world.spin_until(commanded(world, 0b011), each=lambda: order(1))
-    assert not world.node.ready_to_stop(), "closed contactors: serve on"
+    asked: list[RequestState.Request] = []
+
+    def answer(request: RequestState.Request, response: RequestState.Response) -> RequestState.Response:
+        asked.append(request)
+        return response
+
+    world.probe.create_service(RequestState, "request_state", answer)
+
+    def told_to_stop() -> None:
+        order(1)
+        assert not world.node.ready_to_stop(), "closed contactors: serve on"
+
+    world.spin_until(lambda: asked, each=told_to_stop)
+    world.spin_until(commanded(world, 0b011), each=told_to_stop)
+    assert [request.state for request in asked] == [State.STANDBY], "zero current, then open: asked once"
     world.spin_until(commanded(world, 0b000))
     assert world.node.ready_to_stop(), "the monitor went silent and everything was commanded open"
     world.node.stop()
