@@ -16,8 +16,9 @@ __all__ = ["Process", "free_domain", "wait_until"]
 
 def free_domain() -> int:
     """Give a ROS domain for this test process: xdist workers and a developer's own nodes do not meet."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    return 10 + (os.getpid() * 7 + int(worker)) % 90
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    run = os.getppid() if worker else os.getpid()
+    return 10 + (run * 8 + int(worker.removeprefix("gw") or 0)) % 90
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -200,7 +200,9 @@ def test_a_full_disk_ends_the_bag_and_space_brings_a_new_one(
     recording = make(settings(small_disk))
     recording.start()
     listener.wait_for("recording to ")
-    value = 0
+    value = 1
+    recording.put("/n", b"\x00\x01\x00\x00" + os.urandom(8192), START_NS + value)
+    until(recording, lambda status: status.bytes_recorded > 8192)  # the first chunk is on the disk
     while not any("No space left" in text for _, text in listener.said):
         value += 1
         recording.put("/n", b"\x00\x01\x00\x00" + os.urandom(8192), START_NS + value)
