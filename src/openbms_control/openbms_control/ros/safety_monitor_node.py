@@ -32,6 +32,8 @@ _POLL_PERIOD_S = 0.02
 class SafetyMonitorNode(BmsNode):
     """Raw measurements in; limits, state, contactor command and faults out, in this order."""
 
+    fail_safe = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("safety_monitor", **kwargs)
 

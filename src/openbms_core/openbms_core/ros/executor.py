@@ -122,6 +122,8 @@ def run_nodes(
             node = factory()
             nodes.append(node)
             executor.add_node(node)
+        # a node that must not go on after an exception says so itself, whatever a system file says
+        fail_safe = fail_safe or any(node.fail_safe for node in nodes)
         for node in nodes:
             node.start()
         # what was made at start stays: a full collection in the middle of a scan would cost milliseconds

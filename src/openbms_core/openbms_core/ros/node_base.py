@@ -77,6 +77,8 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
 
     stop_deadline_s: float = 2.0
     """The process ends this long after SIGINT or SIGTERM, even if the node is not ready."""
+    fail_safe: bool = False
+    """An exception in a callback of its process ends the process at once (driver, safety monitor)."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)

@@ -121,6 +121,11 @@ def test_callback_error_ends_a_fail_safe_process_at_once(start: Callable[..., Pr
     assert node.lines[-1] == "released"
 
 
+def test_a_fail_safe_node_makes_its_process_so(start: Callable[..., Process]) -> None:
+    body = "fail_safe = True\ndef received(self, message):\n    raise ValueError('broken callback')"
+    assert start(body).wait(10) == 1
+
+
 def test_callback_error_elsewhere_is_logged_and_the_node_goes_on(start: Callable[..., Process]) -> None:
     node = start(
         """

@@ -25,6 +25,8 @@ _LOOP_HANGS_S = 5.0
 class AfeDriverNode(BmsNode):
     """Runs the bus loop; its callbacks only hand commands over."""
 
+    fail_safe = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("afe_driver", **kwargs)
         self._loop: BusLoop | None = None
