@@ -64,6 +64,12 @@ def _table(path: Path) -> pa.Table:
         raise ConfigError(f"{path}: not a readable {kind[1:]} file ({first}): write it again.") from error
 
 
+def _at(path: Path, row: int) -> str:
+    """Name a row (from 0) of a log for people: by its number from 1, in a text file by its line too."""
+    line = f":{row + 2}" if path.suffix.lower() == ".csv" else ""
+    return f"{path}{line}: row {row + 1}"
+
+
 def _is_number(value: object) -> bool:
     try:
         float(str(value))
@@ -82,8 +88,7 @@ def _column(table: pa.Table, name: str, path: Path) -> FloatArray:
         for row, value in enumerate(column.to_pylist()):
             if not _is_number(value):
                 raise ConfigError(
-                    f"{path}: row {row + 1}, column {name}: {value!r} is not a number: every value must "
-                    f"be one."
+                    f"{_at(path, row)}, column {name}: {value!r} is not a number: every value must be one."
                 )
         raise ConfigError(
             f"{path}: column {name} holds {column.type}, not numbers: store it as floating point."
@@ -92,9 +97,8 @@ def _column(table: pa.Table, name: str, path: Path) -> FloatArray:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise ConfigError(
-            f"{path}: row {bad[0] + 1}, column {name}: the value is missing or not finite ({len(bad)} "
-            f"such rows): "
-            "fill it or leave the row out."
+            f"{_at(path, int(bad[0]))}, column {name}: the value is missing or not finite ({len(bad)} such "
+            f"row{'s' if len(bad) > 1 else ''}): fill it or leave the row out."
         )
     return values
 
@@ -116,8 +120,7 @@ def _check_sign(
         if counted < 0.0:
             raise ConfigError(
                 f"{path}: columns current_a and ah: the counter falls while the current is positive, but "
-                f"both must be "
-                "positive when charging: change the sign of the one that is not."
+                "both must be positive when charging: change the sign of the one that is not."
             )
     quick = np.diff(time) < 2.5
     rise_i, rise_v = np.diff(current)[quick], np.diff(voltage)[quick]
@@ -125,8 +128,7 @@ def _check_sign(
     if large.sum() >= 5 and np.mean(np.sign(rise_i[large]) * np.sign(rise_v[large])) < -0.5:
         raise ConfigError(
             f"{path}: columns current_a and voltage_v: the voltage falls when the current rises, but "
-            f"current must be "
-            "positive when charging: change the sign of current_a."
+            "current must be positive when charging: change the sign of current_a."
         )
 
 
@@ -154,34 +156,31 @@ def read_cell_log(path: str | Path) -> CellLog:
     if missing:
         raise ConfigError(
             f"{path}: column {missing[0]} is missing (found: {', '.join(table.column_names) or 'none'}): "
-            f"the columns "
-            f"{', '.join(NEEDED)} are needed, {REFERENCE} is optional."
+            f"the columns {', '.join(NEEDED)} are needed, {REFERENCE} is optional"
+            f"{'; separate them by commas' if any(';' in name for name in table.column_names) else ''}."
         )
     if table.num_rows < 2:
-        raise ConfigError(f"{path}: {table.num_rows} rows: at least 2 are needed.")
+        raise ConfigError(f"{path}: the number of rows is {table.num_rows}: at least 2 are needed.")
     time, voltage, current, temperature = (_column(table, name, path) for name in NEEDED)
     ah = _column(table, REFERENCE, path) if REFERENCE in table.column_names else None
     backwards = np.flatnonzero(np.diff(time) <= 0.0)
     if len(backwards):
-        row = int(backwards[0]) + 2
+        row = int(backwards[0]) + 1
         raise ConfigError(
-            f"{path}: row {row}, column time_s: {time[row - 1]:g} after {time[row - 2]:g}, but time must "
-            f"rise: sort the "
-            "rows and leave repeated ones out."
+            f"{_at(path, row)}, column time_s: {time[row]:g} after {time[row - 1]:g}, but time must rise: "
+            "sort the rows and leave repeated ones out."
         )
     wrong = np.flatnonzero((voltage <= 0.0) | (voltage > 6.0))
     if len(wrong):
         raise ConfigError(
-            f"{path}: row {wrong[0] + 1}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of one "
-            f"lithium-ion cell "
-            "(above 0 to 6 V): give volts of one cell."
+            f"{_at(path, int(wrong[0]))}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of one "
+            "lithium-ion cell (above 0 to 6 V): give volts of one cell."
         )
     wrong = np.flatnonzero((temperature < -60.0) | (temperature > 120.0))
     if len(wrong):
         raise ConfigError(
-            f"{path}: row {wrong[0] + 1}, column temperature_c: {temperature[wrong[0]]:g} is outside -60 "
-            f"to 120 °C: give "
-            "degrees Celsius."
+            f"{_at(path, int(wrong[0]))}, column temperature_c: {temperature[wrong[0]]:g} is outside -60 "
+            "to 120 °C: give degrees Celsius."
         )
     _check_sign(path, time, voltage, current, ah)
     raw = (table.schema.metadata or {}).get(b"bms_meta")

@@ -84,7 +84,7 @@ def test_text_in_a_number_column(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("time_s,voltage_v,current_a,temperature_c\n0,3.7,0,25\n1,high,0,25\n")
     text = refused(path)
-    assert "row 2, column voltage_v" in text and "'high'" in text
+    assert "a.csv:3: row 2, column voltage_v" in text and "'high'" in text
 
 
 def test_wrong_sign_against_the_counter(tmp_path: Path) -> None:

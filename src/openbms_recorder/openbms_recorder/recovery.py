@@ -22,7 +22,7 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap.records import Channel, Chunk, Header, McapRecord, Message, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
-from mcap.writer import CompressionType, Writer
+from mcap.writer import MCAP0_MAGIC, CompressionType, Writer
 
 from openbms_recorder.bag_metadata import (
     METADATA_FILE,
@@ -114,7 +114,8 @@ def recover(directory: Path, *, should_stop: Callable[[], bool] = lambda: False)
     FileNotFoundError
         There is no bag.
     NotRecoverableError
-        It is not an MCAP bag, or compressed as a whole by rosbag2; it is left alone.
+        It is not an MCAP bag, holds a file that is none, or is compressed as a whole by rosbag2; it is left
+        alone.
     OSError
         The disk is full or not writable: the bag stays as it was.
     """
@@ -139,6 +140,8 @@ def _recover_locked(directory: Path, should_stop: Callable[[], bool]) -> Recover
             f"{directory} is not an MCAP bag, or compressed as a whole: another recorder wrote it. "
             "Use `ros2 bag reindex`."
         )
+    for path in paths:
+        _check_begin(path)
     report = RecoveryReport(directory)
     topics: dict[str, BagTopic] = {}
     for path in paths:
@@ -168,6 +171,17 @@ def _recover_locked(directory: Path, should_stop: Callable[[], bool]) -> Recover
         ),
     )
     return report
+
+
+def _check_begin(path: Path) -> None:
+    """Refuse a file that never was an MCAP file: a repair would replace whatever it holds by nothing."""
+    with path.open("rb") as stream:
+        begin = stream.read(len(MCAP0_MAGIC))
+    # empty, cut off within the first bytes, or zeros: what a loss of power leaves of a new file
+    if not MCAP0_MAGIC.startswith(begin) and any(begin):
+        raise NotRecoverableError(
+            f"{path} is not an MCAP file (it does not begin like one) and was left as it is. Move it away."
+        )
 
 
 def _bag_files(directory: Path) -> list[Path]:

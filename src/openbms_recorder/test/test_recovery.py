@@ -190,6 +190,20 @@ def test_a_whole_bag_of_another_recorder_is_not_changed(
     assert {path.name: path.read_bytes() for path in (tmp_path / "bag").iterdir()} == before
 
 
+def test_a_file_that_never_was_mcap_is_left_alone(unfinished: Path) -> None:
+    (unfinished / "bag_2.mcap").write_bytes(b"%PDF-1.7 something that somebody put here")
+    before = {path.name: path.read_bytes() for path in unfinished.iterdir()}
+    with pytest.raises(NotRecoverableError, match=r"bag_2\.mcap is not an MCAP file"):
+        recover(unfinished)
+    assert {path.name: path.read_bytes() for path in unfinished.iterdir()} == before
+
+
+def test_a_file_of_zeros_is_what_a_loss_of_power_leaves(unfinished: Path, rosbags_reader: Any) -> None:
+    (unfinished / "bag_2.mcap").write_bytes(bytes(4096))
+    assert recover(unfinished).bytes_lost == 4096
+    assert numbers(rosbags_reader(unfinished)) == list(range(60))
+
+
 def test_a_bag_of_another_kind_is_left_alone(tmp_path: Path) -> None:
     with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.SQLITE3):
         pass

@@ -140,9 +140,18 @@ def load_record(
     for name in _COLUMNS:
         bad = np.flatnonzero(~np.isfinite(columns[name]))
         if bad.size:
-            raise ConfigError(f"{path}: column {name}, row {bad[0]}: not a finite number. Remove the row.")
-    if len(time_s) < 2 or not bool(np.all(np.diff(time_s) > 0)):
-        raise ConfigError(f"{path}: time_s must rise from row to row and have at least two rows.")
+            raise ConfigError(
+                f"{path}: row {bad[0] + 1}, column {name}: not a finite number. Remove the row."
+            )
+    if len(time_s) < 2:
+        raise ConfigError(f"{path}: the number of rows is {len(time_s)}: at least two are needed.")
+    backwards = np.flatnonzero(np.diff(time_s) <= 0)
+    if backwards.size:
+        row = int(backwards[0]) + 1
+        raise ConfigError(
+            f"{path}: row {row + 1}, column time_s: {time_s[row]:g} after {time_s[row - 1]:g}: time_s must "
+            "rise from row to row. Sort the rows and leave repeated ones out."
+        )
     soc0 = meta.get("soc0", math.nan) if soc0 is None else soc0
     if capacity_ah is None:
         said = (meta.get(key) for key in _CAPACITY_KEYS)
@@ -181,16 +190,26 @@ def _read_csv(path: Path) -> tuple[dict[str, FloatArray], dict[str, Any]]:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
             _all_there(path, list(rows.fieldnames or ()))
-            table = [[float(row[name]) for name in _COLUMNS] for row in rows]
-    except (ValueError, TypeError, UnicodeDecodeError, csv.Error) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{path}: not a readable CSV file of numbers ({error}).") from error
+            table = [[_number(path, rows.line_num, name, row[name]) for name in _COLUMNS] for row in rows]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: not a readable CSV file ({error}). Write it again.") from error
     values = np.asarray(table, float).reshape(-1, len(_COLUMNS))
     return {name: values[:, i].copy() for i, name in enumerate(_COLUMNS)}, {}
+
+
+def _number(path: Path, line: int, name: str, text: str | None) -> float:
+    try:
+        return float(text or "")
+    except ValueError:
+        raise ConfigError(
+            f"{path}:{line}: column {name}: {text!r} is not a number. Put one there or remove the line."
+        ) from None
 
 
 def _all_there(path: Path, names: list[str]) -> None:
     missing = [name for name in _COLUMNS if name not in names]
     if missing:
-        raise ConfigError(f"{path}: the column {missing[0]} is missing. It has: {', '.join(names)}.")
+        raise ConfigError(
+            f"{path}: the column {missing[0]} is missing. It has: {', '.join(names)}; needed are "
+            f"{', '.join(_COLUMNS)}."
+        )

@@ -120,10 +120,10 @@ def test_csv_with_given_start_and_capacity(tmp_path: Path) -> None:
     [
         (HEAD + "0,3.7,-1,25,0\n1,3.6,-1,25,0\n", "replay_soc0"),
         ("time_s,voltage_v\n0,3.7\n", "current_a is missing"),
-        (HEAD + "0,3.7,x,25,0\n", "not a readable CSV"),
-        (HEAD + "0,3.7,nan,25,0\n1,3.6,-1,25,0\n", "column current_a, row 0"),
+        (HEAD + "0,3.7,x,25,0\n", "test.csv:2: column current_a: 'x' is not a number"),
+        (HEAD + "0,3.7,nan,25,0\n1,3.6,-1,25,0\n", "row 1, column current_a"),
         (HEAD + "0,3.7,-1,25,0\n0,3.6,-1,25,0\n", "must rise"),
-        (HEAD, "must rise"),
+        (HEAD, "at least two"),
         ("", "time_s is missing"),
     ],
 )
