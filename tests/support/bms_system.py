@@ -28,7 +28,7 @@ from rclpy.parameter import Parameter
 
 import openbms_core.ros  # noqa: F401 - before any message
 from openbms_bringup.plan import Choices, Plan, make_plan
-from openbms_core.ros.interfaces import interface_type, qos_profile
+from openbms_core.ros.interfaces import interface_type, listening
 from openbms_core.topics import TOPICS, absolute_name
 from openbms_core.types import State
 from openbms_msgs.srv import ClearFaults, RequestState
@@ -91,7 +91,7 @@ class BmsSystem:
                 interface_type(topic.type),
                 absolute_name(topic, NAMESPACE),
                 lambda message, name=topic.name: self._received(name, message),
-                qos_profile(topic),
+                listening(topic),
             )
         self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self._context)

@@ -81,7 +81,7 @@ TOPICS: tuple[Topic, ...] = (
           "What the thermal actuators shall do; expires"),
     Topic("charge_command", _OWN + "ChargeCommand", "charge_controller", 10, 1.0, "reliable", True, False,
           "What the charger shall deliver; expires"),
-    Topic("twin_truth", _OWN + "TwinTruth", "twin", 10, _NEVER, "reliable", True, False,
+    Topic("twin_truth", _OWN + "TwinTruth", "twin", 10, 1.0, "reliable", True, False,
           "What is really true inside the digital twin; for scoring only, absent on a real pack"),
     Topic("battery_state", _BATTERY, "battery_state_publisher", 1, 3.0, "reliable", True, True,
           "The pack as the standard ROS message, for vehicle stacks"),

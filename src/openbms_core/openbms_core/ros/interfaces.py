@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from openbms_core.topics import TOPIC_BY_NAME, Topic
 
-__all__ = ["interface_type", "qos_profile", "topic_row"]
+__all__ = ["interface_type", "listening", "qos_profile", "topic_row"]
 
 
 def interface_type(name: str) -> Any:
@@ -30,8 +31,8 @@ def topic_row(name: str) -> Topic:
 
 
 def qos_profile(topic: Topic) -> QoSProfile:
-    """Give the QoS with which a topic of the table is published and subscribed."""
-    depth = {"latched": 1, "reliable": 10, "best_effort": 5}[topic.quality]
+    """Give the QoS with which a topic is published, and subscribed by who needs every message."""
+    depth = {"latched": 1, "reliable": 50, "best_effort": 5}[topic.quality]
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
@@ -42,3 +43,16 @@ def qos_profile(topic: Topic) -> QoSProfile:
             DurabilityPolicy.TRANSIENT_LOCAL if topic.quality == "latched" else DurabilityPolicy.VOLATILE
         ),
     )
+
+
+def listening(topic: Topic) -> QoSProfile:
+    """Give the QoS for a subscriber that acts on the newest message and has no use for an older one.
+
+    A periodic topic is read as best effort: a message that is lost is replaced by the next one, instead of
+    holding all newer ones back until it is repaired.
+    """
+    profile = qos_profile(topic)
+    if topic.quality == "reliable" and math.isfinite(topic.stale_after_s):
+        profile.reliability = ReliabilityPolicy.BEST_EFFORT
+        profile.depth = 10
+    return profile

@@ -27,7 +27,7 @@ from openbms_core.config_file import ConfigError
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.ros.convert import time_to_msg
 from openbms_core.ros.executor import run_nodes
-from openbms_core.ros.interfaces import interface_type, qos_profile, topic_row
+from openbms_core.ros.interfaces import interface_type, listening, qos_profile, topic_row
 from openbms_core.topics import DIAGNOSTICS
 
 __all__ = ["BmsNode", "Freshness", "run_nodes"]
@@ -221,10 +221,13 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
         self._published.append(publisher)
         return publisher
 
-    def listen(self, name: str, callback: Callable[[Any], None], *, raw: bool = False) -> Subscription:
+    def listen(
+        self, name: str, callback: Callable[[Any], None], *, raw: bool = False, every_message: bool = False
+    ) -> Subscription:
         """Subscribe to a topic of the table; the callback runs only while the node acts.
 
-        What is latched comes once: it is kept, and given at every activation.
+        What is latched comes once: it is kept, and given at every activation. Of what is periodic the newest
+        counts; who needs ``every_message`` waits for the repair of lost ones.
         """
         topic = topic_row(name)
         latched = topic.quality == "latched"
@@ -236,7 +239,11 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
                 callback(message)
 
         subscription = self.create_subscription(
-            interface_type(topic.type), name, received, qos_profile(topic), raw=raw
+            interface_type(topic.type),
+            name,
+            received,
+            qos_profile(topic) if every_message else listening(topic),
+            raw=raw,
         )
         self._subscribed.append(subscription)
         return subscription

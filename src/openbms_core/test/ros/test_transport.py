@@ -4,24 +4,28 @@ import os
 
 import pytest
 
-from openbms_core.ros.transport import choose_transport
+from openbms_core.ros.transport import PROFILES, choose_transport
 
 
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({}, "UDPv4"),
-        ({"FASTDDS_BUILTIN_TRANSPORTS": "SHM"}, "SHM"),
-        ({"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"}, None),
+        ({"ROS_DISTRO": "jazzy"}, (None, str(PROFILES))),
+        ({"ROS_DISTRO": "kilted"}, ("UDPv4", None)),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "SHM"}, ("SHM", None)),
+        ({"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"}, (None, "mine.xml")),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml"}, (None, None)),
     ],
 )
 def test_the_users_choice_of_transport_stays(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str | None
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[str | None, str | None]
 ) -> None:
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "")  # restored at the end, whatever is set here
-    for name in ("FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    names = ("FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    for name in names:
+        monkeypatch.setenv(name, "")  # restored at the end, whatever is set here
+        monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     choose_transport()
-    assert os.environ.get("FASTDDS_BUILTIN_TRANSPORTS") == expected
+    assert tuple(os.environ.get(name) for name in names[:2]) == expected
+    assert PROFILES.is_file()
