@@ -93,7 +93,11 @@ class AfeDriverNode(BmsNode):
 
     def _taker(self, read: Any, take: Any) -> Any:
         def received(message: Any) -> None:
-            refused = take(read(message), self.monotonic_s())
+            try:
+                refused = take(read(message), self.monotonic_s())
+            except ValueError as error:
+                # whoever publishes nonsense does not renew a command, and does not end the driver either
+                refused = f"{type(message).__name__} refused: {error}."
             if refused:
                 self.get_logger().error(refused, throttle_duration_sec=5.0)
 

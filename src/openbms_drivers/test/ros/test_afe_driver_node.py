@@ -192,3 +192,21 @@ def test_a_bus_thread_that_fails_ends_the_process(world: World) -> None:
     world.node._loop.failure = ZeroDivisionError("a bug")
     with pytest.raises(RuntimeError, match="the bus thread failed"):
         world.spin_until(lambda: False)
+
+
+def test_a_state_that_does_not_exist_renews_nothing_and_ends_nothing(
+    world: World, device: DemoDevice
+) -> None:
+    world.node.start()
+    measurements = world.got["measurement"]
+    nonsense = BmsState(state=99, contactor_command=[1, 1, 0])
+    nonsense.valid_for.sec = 1
+
+    def publish() -> None:
+        world.publishers["state"].publish(nonsense)
+        world.send(device.scan(0.0))
+
+    world.spin_until(lambda: len(measurements) > 5, each=publish)
+    world.spin_until(commanded(world, 0), each=publish)
+    since = len(measurements)
+    world.spin_until(lambda: len(measurements) > since + 5, each=publish)
