@@ -32,9 +32,10 @@ class Run:
             parameters.write_text(f"/**/twin:\n  ros__parameters:\n    request_on_start: {key}\n")
             arguments = (*arguments, "--params", str(parameters))
         command = ["python", "-m", "openbms_bringup.cli.main", "run", "--summary", str(self.summary_file)]
+        self.domain = str(free_domain())
         self.process = Process(
             [*command, "--data-dir", str(folder / "data"), *arguments],
-            {"ROS_DOMAIN_ID": str(free_domain()), "XDG_STATE_HOME": str(folder / "state")},
+            {"ROS_DOMAIN_ID": self.domain, "XDG_STATE_HOME": str(folder / "state")},
         )
 
     def children(self) -> dict[str, psutil.Process]:
@@ -113,6 +114,22 @@ def test_drive_opens_before_the_end_and_sums_up(tmp_path: Path) -> None:
     assert 0.0 <= summary["soc_rmse"] < 0.1
     assert summary["memory_mb"] > 0
     assert summary["bag_mb"] > 0
+
+
+def test_processes_that_come_and_go_do_not_disturb(tmp_path: Path) -> None:
+    run = Run(tmp_path, key="none")
+    with run.process as process:
+        process.wait_for("openbms: running after", START_S)
+        for state in ("drive", "standby", "drive", "standby"):
+            command = ["python", "-m", "openbms_bringup.cli.main", "request", state]
+            with Process(command, {"ROS_DOMAIN_ID": run.domain}) as request:
+                request.wait_for("accepted: ", START_S)
+                assert request.wait(START_S) == 0, request.output
+            process.wait_for(f"] {state.upper()} (")
+        assert process.interrupt() == 0, process.output
+    summary = run.summary()
+    assert summary["scans_lost"] == 0
+    assert not {"DRIVER_LOST", "ESTIMATOR_LOST"} & set(summary["faults"])
 
 
 def test_killed_supervisor_leaves_nobody(tmp_path: Path) -> None:

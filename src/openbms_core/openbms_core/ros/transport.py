@@ -9,6 +9,10 @@ notice a few kilobytes ten times a second. Others reach them by UDP as well.
 UDP loses datagrams where a receive buffer overflows, and a reliable reader then waits for the repair, up to
 the writer's heartbeat of 3 s, with everything newer held back. So the buffers are large, and what is
 periodic is read without waiting (see ``listening`` in :mod:`openbms_core.ros.interfaces`).
+
+Discovery on this computer alone (``ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST``) is done here by binding the
+sockets to 127.0.0.1: for LOCALHOST rmw_fastrtps adds shared memory again, whatever profile or variable says,
+and then the next process that joins (``openbms request drive``) can stop all messages between all others.
 """
 
 from __future__ import annotations
@@ -16,20 +20,35 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["PROFILES", "choose_transport"]
+__all__ = ["LOCALHOST_PROFILES", "PROFILES", "choose_transport"]
 
 PROFILES = Path(__file__).with_name("fastdds.xml")
 """Profiles for Fast DDS 2: the syntax of version 3 differs."""
+LOCALHOST_PROFILES = Path(__file__).with_name("fastdds_localhost.xml")
+"""The same, closed to other computers."""
 
 _TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
+_RANGE, _LOCALHOST_ONLY = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 _PROFILE_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+def _wants_localhost() -> bool:
+    return os.environ.get(_RANGE, "").upper() == "LOCALHOST" or os.environ.get(_LOCALHOST_ONLY) == "1"
 
 
 def choose_transport() -> None:
     """Let Fast DDS use UDP alone, unless the user has chosen; it is read when a participant is made."""
     if any(os.environ.get(name) for name in (_TRANSPORTS, *_PROFILE_FILES)):
         return
+    if not (os.environ.get("RMW_IMPLEMENTATION") or "rmw_fastrtps").startswith("rmw_fastrtps"):
+        return
     if os.environ.get("ROS_DISTRO", "jazzy") == "jazzy":
-        os.environ[_PROFILE_FILES[0]] = str(PROFILES)
+        # static peers are other computers that the user lets in
+        if _wants_localhost() and not os.environ.get("ROS_STATIC_PEERS"):
+            os.environ[_PROFILE_FILES[0]] = str(LOCALHOST_PROFILES)
+            os.environ.pop(_LOCALHOST_ONLY, None)
+            os.environ[_RANGE] = "SUBNET"
+        else:
+            os.environ[_PROFILE_FILES[0]] = str(PROFILES)
     else:
         os.environ[_TRANSPORTS] = "UDPv4"
