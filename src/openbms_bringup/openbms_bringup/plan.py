@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from openbms_bringup.check import check_pack
 from openbms_bringup.system import ProcessEntry, SystemFile, load_system
 from openbms_core.config_file import ConfigError
 from openbms_core.pack import PackFile, load_pack
@@ -229,6 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 node_parameters=simulated_fault_record(system, given.parameters_to.absolute()),
             )
         )
+        check_pack(load_pack(plan.pack_path))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2

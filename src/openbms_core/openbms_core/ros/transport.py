@@ -10,9 +10,10 @@ UDP loses datagrams where a receive buffer overflows, and a reliable reader then
 the writer's heartbeat of 3 s, with everything newer held back. So the buffers are large, and what is
 periodic is read without waiting (see ``listening`` in :mod:`openbms_core.ros.interfaces`).
 
-Discovery on this computer alone (``ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST``) is done here by binding the
-sockets to 127.0.0.1: for LOCALHOST rmw_fastrtps adds shared memory again, whatever profile or variable says,
-and then the next process that joins (``openbms request drive``) can stop all messages between all others.
+Closed unless opened: where ``ROS_AUTOMATIC_DISCOVERY_RANGE`` is not set it counts as LOCALHOST, and no other
+computer sees the topics. That is done here by binding the sockets to 127.0.0.1: for LOCALHOST rmw_fastrtps
+adds shared memory again, whatever profile or variable says, and then the next process that joins
+(``openbms request drive``) can stop all messages between all others.
 """
 
 from __future__ import annotations
@@ -33,22 +34,30 @@ _PROFILE_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FI
 
 
 def _wants_localhost() -> bool:
-    return os.environ.get(_RANGE, "").upper() == "LOCALHOST" or os.environ.get(_LOCALHOST_ONLY) == "1"
+    if os.environ.get("ROS_STATIC_PEERS"):  # other computers that the user lets in
+        return False
+    return (os.environ.get(_RANGE) or "LOCALHOST").upper() == "LOCALHOST" or (
+        os.environ.get(_LOCALHOST_ONLY) == "1"
+    )
 
 
 def choose_transport() -> None:
-    """Let Fast DDS use UDP alone, unless the user has chosen; it is read when a participant is made."""
+    """Stay on this computer and let Fast DDS use UDP alone, unless the user has chosen.
+
+    The environment is read when a participant is made.
+    """
     if any(os.environ.get(name) for name in (_TRANSPORTS, *_PROFILE_FILES)):
         return
     if not (os.environ.get("RMW_IMPLEMENTATION") or "rmw_fastrtps").startswith("rmw_fastrtps"):
+        os.environ.setdefault(_RANGE, "LOCALHOST")
         return
     if os.environ.get("ROS_DISTRO", "jazzy") == "jazzy":
-        # static peers are other computers that the user lets in
-        if _wants_localhost() and not os.environ.get("ROS_STATIC_PEERS"):
+        if _wants_localhost():
             os.environ[_PROFILE_FILES[0]] = str(LOCALHOST_PROFILES)
             os.environ.pop(_LOCALHOST_ONLY, None)
             os.environ[_RANGE] = "SUBNET"
         else:
             os.environ[_PROFILE_FILES[0]] = str(PROFILES)
     else:
+        os.environ.setdefault(_RANGE, "LOCALHOST")
         os.environ[_TRANSPORTS] = "UDPv4"

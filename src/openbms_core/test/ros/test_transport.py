@@ -26,14 +26,15 @@ LOCALHOST = {"ROS_DISTRO": "jazzy", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({"ROS_DISTRO": "jazzy"}, (None, str(PROFILES), None)),
+        ({"ROS_DISTRO": "jazzy"}, (None, str(LOCALHOST_PROFILES), "SUBNET")),
         ({"ROS_DISTRO": "jazzy", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, (None, str(PROFILES), "SUBNET")),
         (LOCALHOST, (None, str(LOCALHOST_PROFILES), "SUBNET")),
         ({"ROS_DISTRO": "jazzy", "ROS_LOCALHOST_ONLY": "1"}, (None, str(LOCALHOST_PROFILES), "SUBNET")),
         (LOCALHOST | {"ROS_STATIC_PEERS": "10.0.0.2"}, (None, str(PROFILES), "LOCALHOST")),
         (LOCALHOST | {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}, (None, str(LOCALHOST_PROFILES), "SUBNET")),
-        (LOCALHOST | {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, (None, None, "LOCALHOST")),
-        ({"ROS_DISTRO": "kilted"}, ("UDPv4", None, None)),
+        ({"ROS_DISTRO": "jazzy", "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, (None, None, "LOCALHOST")),
+        ({"ROS_DISTRO": "kilted"}, ("UDPv4", None, "LOCALHOST")),
+        ({"ROS_DISTRO": "kilted", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}, ("UDPv4", None, "SUBNET")),
         ({"FASTDDS_BUILTIN_TRANSPORTS": "SHM"}, ("SHM", None, None)),
         (LOCALHOST | {"FASTRTPS_DEFAULT_PROFILES_FILE": "mine.xml"}, (None, "mine.xml", "LOCALHOST")),
         ({"FASTDDS_DEFAULT_PROFILES_FILE": "mine.xml"}, (None, None, None)),
