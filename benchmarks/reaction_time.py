@@ -103,8 +103,7 @@ def measure(folder: Path, pack: str | None) -> tuple[list[float], list[float], f
             system.clear_faults()
             system.wait("state", lambda m: m.state == State.STANDBY)
             # at once after opening a new precharge is locked out: ask until it is granted
-            while not system.request("drive").accepted:
-                system.wait("state")
+            system.request_until_accepted("drive", 30)
             system.wait("twin_truth", contactors_closed, 30)
             system.wait("state", lambda m: m.state == State.DRIVE)
             print(f"\r{number + 1}/{REPEATS}", end="", file=sys.stderr, flush=True)

@@ -65,7 +65,7 @@ def test_standby_survives_a_killed_recorder_and_ends_at_once(tmp_path: Path) -> 
         children["data"].kill()
         process.wait_for("data died (signal SIGKILL)")
         process.wait_for("data: started again")
-        process.wait_for("openbms: bag:", START_S)
+        wait_until(lambda: process.output.count("openbms: bag:") == 2, START_S, "the second bag")
         after = run.children()
         assert after["data"].pid != children["data"].pid
         for name in ("sim", "driver", "safety", "bms", "ui"):

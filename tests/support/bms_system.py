@@ -216,6 +216,13 @@ class BmsSystem:
         request = RequestState.Request(state=REQUESTS[state], requester="scenario")
         return self._call(RequestState, f"{NAMESPACE}/request_state", request)
 
+    def request_until_accepted(self, state: str, timeout_s: float = 15.0) -> None:
+        """Ask after each new state until the monitor grants it: readiness comes with the measurements."""
+        deadline = time.monotonic() + timeout_s
+        while not (answer := self.request(state)).accepted:
+            assert time.monotonic() < deadline, (answer.reason, self.output())
+            self.wait("state")
+
     def clear_faults(self, *ids: str) -> Any:
         """Ask the monitor to clear faults; give its answer."""
         request = ClearFaults.Request(requester="scenario", ids=list(ids))
@@ -233,8 +240,7 @@ class BmsSystem:
         """Bring everything up to closed contactors in DRIVE."""
         self.start("sim", "driver", "safety", "bms")
         self.wait("state", lambda message: message.state == State.STANDBY, 30, since=0.0)
-        answer = self.request("drive")
-        assert answer.accepted, answer.reason
+        self.request_until_accepted("drive")
         self.wait("state", lambda message: message.state == State.DRIVE, 20, since=0.0)
         self.wait("twin_truth", contactors_closed)
 
