@@ -1,0 +1,94 @@
+"""Every file of the shipped configuration loads, and every DBC message is used."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import cantools
+import pytest
+
+from openbms_bringup.check import check_file, check_pack
+from openbms_bringup.plan import Choices, make_plan
+from openbms_bringup.system import load_system
+from openbms_core.cell import load_cell
+from openbms_core.models.ecm import CellModel
+from openbms_core.pack import LoadedPack, load_pack
+from openbms_core.resources import find_resource
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "src" / "openbms_bringup" / "config"
+PACKS = sorted((CONFIG / "packs").glob("*.yaml"))
+CELLS = sorted((CONFIG / "cells").glob("*.yaml"))
+SYSTEMS = sorted((CONFIG / "systems").glob("*.yaml"))
+DEVICES = ROOT / "src" / "openbms_drivers" / "openbms_drivers" / "devices"
+
+
+def _name(path: Path) -> str:
+    return path.stem
+
+
+def test_there_is_one_of_each_and_nothing_else() -> None:
+    assert PACKS and CELLS and SYSTEMS
+    assert {path.name for path in CONFIG.iterdir()} == {"packs", "cells", "systems"}
+    assert sorted(CONFIG.rglob("*.yaml")) == sorted([*PACKS, *CELLS, *SYSTEMS])
+
+
+@pytest.mark.parametrize("path", [*PACKS, *CELLS, *SYSTEMS], ids=_name)
+def test_it_is_what_openbms_check_calls_good(path: Path) -> None:
+    assert ": a good " in check_file(str(path))
+
+
+@pytest.mark.parametrize("path", CELLS, ids=_name)
+def test_every_cell_gives_a_model(path: Path) -> None:
+    cell = load_cell(path)
+    model = CellModel.from_file(cell)
+    empty, full = model.ocv([0.0, 1.0], 25.0)
+    assert cell.voltage_min_v - 0.1 <= empty < full <= cell.voltage_max_v + 0.1
+
+
+@pytest.mark.parametrize("path", PACKS, ids=_name)
+def test_every_pack_is_what_driver_and_monitor_take(path: Path) -> None:
+    pack = load_pack(path)
+    assert pack.file.name == path.stem, "a pack has the name of its file"
+    check_pack(pack)
+
+
+@pytest.mark.parametrize("path", SYSTEMS, ids=_name)
+def test_every_system_can_be_planned(path: Path) -> None:
+    _, system = load_system(path)
+    plan = make_plan(Choices(system=path))
+    assert list(plan.parameters) == list(system.processes)
+
+
+def _messages(pack: LoadedPack) -> set[str]:
+    """Give the names of the DBC messages that a pack file asks for, from the file itself."""
+    device = pack.file.device
+    names = {message for entry in device.signals for _, message, _, _ in entry.expanded()}
+    for command in device.commands:
+        keys = [{}]
+        for key, (first, last) in command.repeat.items():
+            keys = [known | {key: value} for known in keys for value in range(first, last + 1)]
+        names |= {command.message.format(**known) for known in keys}
+    return names | ({device.trigger_message} if device.trigger_message else set())
+
+
+@pytest.mark.parametrize("path", PACKS, ids=_name)
+def test_every_message_that_a_pack_asks_for_is_in_its_dbc(path: Path) -> None:
+    pack = load_pack(path)
+    database = cantools.database.load_file(find_resource(pack.file.device.dbc, pack.path))
+    known = {message.name for message in database.messages}
+    assert _messages(pack) <= known
+    for entry in pack.file.device.integrity:
+        assert any(fnmatchcase(name, entry.message) for name in known), entry.message
+
+
+@pytest.mark.parametrize("path", sorted(DEVICES.glob("*/*.dbc")), ids=_name)
+def test_every_message_of_a_shipped_dbc_is_used_by_a_shipped_pack(path: Path) -> None:
+    used: set[str] = set()
+    for file in PACKS:
+        pack = load_pack(file)
+        if find_resource(pack.file.device.dbc, pack.path).resolve() == path.resolve():
+            used |= _messages(pack)
+    known = {message.name for message in cantools.database.load_file(path).messages}
+    assert known - used == set(), "nobody reads or sends these"
