@@ -98,7 +98,13 @@ def claim_domain(namespace: str, environment_value: str | None, folder: Path | N
     """
     if folder is None:
         folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"openbms-{os.getuid()}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the folder for locks cannot be made ({error.strerror}). Set XDG_RUNTIME_DIR to one "
+            "that can be written, or unset it."
+        ) from error
     if environment_value:
         domain = domain_number(environment_value)
         held = _lock(folder, domain, namespace)

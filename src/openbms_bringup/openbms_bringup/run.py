@@ -185,7 +185,13 @@ def prepare(options: RunOptions) -> PreparedRun:
     check_pack(load_pack(plan.pack_path))
     nodes = plan.system.nodes
     notes += _strangers(options.params, nodes)
-    folder = _run_folder(os.environ)
+    try:
+        folder = _run_folder(os.environ)
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename}: the folder for logs cannot be made ({error.strerror}). Set XDG_STATE_HOME to "
+            "one that can be written."
+        ) from error
     extra = simulated_fault_record(plan.system, folder)
     if "recorder" in nodes and "directory" not in nodes["recorder"].parameters:
         extra["recorder"] = {"directory": str(data_folder / "bags")}

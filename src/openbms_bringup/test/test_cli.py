@@ -162,6 +162,16 @@ def test_check_of_a_system_file(tmp_path: Path, old: str, new: str, said: str) -
     assert re.search(rf"{re.escape(str(file))}:\d+: ", done.output), "file and line are named"
 
 
+@pytest.mark.parametrize("variable", ["XDG_STATE_HOME", "XDG_RUNTIME_DIR"])
+def test_a_folder_that_cannot_be_made_is_named_with_its_cure(tmp_path: Path, variable: str) -> None:
+    pytest.importorskip("rclpy")
+    environment = {"XDG_STATE_HOME": str(tmp_path), "ROS_DOMAIN_ID": ""} | {variable: "/proc/nothing"}
+    done = runner.invoke(app, ["run"], env=environment)
+    assert done.exit_code == 2, done.output
+    assert "/proc/nothing" in done.output and f"Set {variable}" in done.output
+    assert "Traceback" not in done.output
+
+
 def test_check_says_what_is_worth_a_look(tmp_path: Path) -> None:
     file = edited(tmp_path, "packs", "demo_96s_nmc", "safety: 4.25", "safety: 4.6")
     done = runner.invoke(app, ["check", str(file)])

@@ -38,6 +38,11 @@ def _checked(function: Callable[[], Any]) -> Any:
         return function()
     except ConfigError as error:
         _refuse(str(error))
+    except OSError as error:
+        if error.strerror is None:  # not of the operating system: a bug is shown whole
+            raise
+        place = error.filename or "the working folder"
+        _refuse(f"{place}: {error.strerror}. Check that it is there and may be read and written.")
 
 
 @app.command()
