@@ -121,7 +121,7 @@ def recover(directory: Path, *, should_stop: Callable[[], bool] = lambda: False)
     """
     lock = lock_directory(directory)
     if lock is None:
-        raise BagInUseError(f"{directory} is being written by a recorder that is running.")
+        raise BagInUseError(f"{directory} is being written by a recorder that is running. End that first.")
     try:
         return _recover_locked(directory, should_stop)
     finally:
