@@ -4,6 +4,7 @@ ros2 launch openbms_bringup openbms.launch.py pack:=my_pack.yaml can_interface:=
 """
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _processes(context):
                 # never name=: it would rename every node of the group
                 namespace=LaunchConfiguration("namespace"),
                 exec_name=name,
-                arguments=process["arguments"],
+                arguments=[*process["arguments"], "--parent", str(os.getpid())],
                 parameters=[process["parameters"], *([extra] if extra else [])],
                 ros_arguments=["--log-level", LaunchConfiguration("log_level")],
                 additional_env=process["environment"] or None,

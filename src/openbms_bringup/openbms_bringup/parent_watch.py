@@ -39,7 +39,8 @@ def stop_with_parent(deadline_s: float, parent: int | None = None) -> threading.
     deadline_s : float
         Time for the orderly end [s]. After it SIGALRM ends the process, without help of the interpreter.
     parent : int, optional
-        Process to watch; default: the parent now.
+        Process to watch; default: the parent now. A starter that is killed while this process still starts
+        has been replaced by init by then, so a starter should say its number.
     """
     watched = os.getppid() if parent is None else parent
 

@@ -226,7 +226,13 @@ def prepare(options: RunOptions) -> PreparedRun:
             name=name,
             command=python_command(
                 "openbms_bringup.ros.node_group",
-                [*plan.arguments(name), "--ros-args", *_ros_arguments(options, files[name])],
+                [
+                    *plan.arguments(name),
+                    "--parent",
+                    str(os.getpid()),
+                    "--ros-args",
+                    *_ros_arguments(options, files[name]),
+                ],
             ),
             environment={**environment, **process.environment},
             critical=process.critical,

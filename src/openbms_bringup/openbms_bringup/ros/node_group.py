@@ -61,6 +61,12 @@ def _arguments() -> argparse.Namespace:
         metavar="SECONDS",
         help="end when the parent process ends, at the latest after this time",
     )
+    parser.add_argument(
+        "--parent",
+        type=int,
+        metavar="PID",
+        help="the parent; one that ended while this starts is noticed too",
+    )
     end = sys.argv.index("--ros-args") if "--ros-args" in sys.argv else len(sys.argv)
     return parser.parse_args(sys.argv[1:end])
 
@@ -88,7 +94,7 @@ def main() -> None:
     if given.stop_with_parent:
         from openbms_bringup.parent_watch import stop_with_parent
 
-        stop_with_parent(given.stop_with_parent)
+        stop_with_parent(given.stop_with_parent, given.parent)
     from openbms_core.config_file import ConfigError
 
     try:
