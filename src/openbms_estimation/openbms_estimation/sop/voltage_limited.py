@@ -185,13 +185,23 @@ class VoltageLimiter:
         t = self._horizons
         moved = current_a * t / (3600.0 * state.capacity_ah[:, None])
         moved = np.where(current_a > 0.0, moved * self.model.coulombic_efficiency, moved)
-        ocv = self.model.parameters(state.soc[:, None] + moved, state.temperature_degc[:, None]).ocv_v
+        later = self.model.parameters(state.soc[:, None] + moved, state.temperature_degc[:, None])
         instant = _instant(p, current_a)
         start = (p.ocv_v + p.r1_ohm * self._i1 + p.r2_ohm * self._i2 + offset)[:, None] + instant
-        end = ocv + instant + offset[:, None]
-        for r, tau_s, i in ((p.r1_ohm, p.tau1_s, self._i1), (p.r2_ohm, p.tau2_s, self._i2)):
+        # resistances move with the state of charge: of both ends of the horizon the worse one counts
+        charging = current_a > 0.0
+
+        def worse(a: FloatArray, b: FloatArray) -> FloatArray:
+            return np.where(charging, np.maximum(a, b), np.minimum(a, b))
+
+        end = later.ocv_v + worse(instant, later.instant_v(current_a)) + offset[:, None]
+        for r, r_later, tau_s, i in (
+            (p.r1_ohm, later.r1_ohm, p.tau1_s, self._i1),
+            (p.r2_ohm, later.r2_ohm, p.tau2_s, self._i2),
+        ):
             keep = np.exp(-t / tau_s[:, None])
-            end = end + r[:, None] * (keep * i[:, None] + (1.0 - keep) * current_a)
+            through = keep * i[:, None] + (1.0 - keep) * current_a
+            end = end + worse(r[:, None] * through, r_later * through)
         return start, end
 
     def _direction(
