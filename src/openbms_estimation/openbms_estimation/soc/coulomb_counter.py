@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openbms_core.models.ecm import CellModel
-from openbms_estimation.soc.estimate import Quality, SocEstimate, SocSample
+from openbms_estimation.soc.estimate import Quality, SocEstimate, SocSample, capacity_of_cells, of_cells
 
 __all__ = ["CoulombCounter", "CoulombCounterSettings"]
 
@@ -96,8 +96,10 @@ class CoulombCounter:
         self.n_cells = n_cells
         self.settings = settings or CoulombCounterSettings()
         self.set_capacity(model.capacity_ah if capacity_ah is None else capacity_ah)
-        given = self._cells(np.nan if initial_soc is None else initial_soc)
-        std = self._cells(self.settings.initial_soc_std if initial_soc_std is None else initial_soc_std)
+        given = of_cells(np.nan if initial_soc is None else initial_soc, n_cells)
+        std = of_cells(
+            self.settings.initial_soc_std if initial_soc_std is None else initial_soc_std, self.n_cells
+        )
         self._anchored = np.isfinite(given)
         self._soc = np.where(self._anchored, np.clip(given, 0.0, 1.0), 0.5)
         self._anchor_variance = np.where(self._anchored, std, self.settings.unknown_soc_std) ** 2
@@ -107,15 +109,9 @@ class CoulombCounter:
         self._resting_s = np.zeros(n_cells)
         self._temperature = np.full(n_cells, self.settings.default_temperature_degc)
 
-    def _cells(self, value: ArrayLike) -> FloatArray:
-        return np.array(np.broadcast_to(np.asarray(value, float), (self.n_cells,)))
-
     def set_capacity(self, capacity_ah: ArrayLike) -> None:
         """Take over new capacities [Ah]."""
-        capacity = self._cells(capacity_ah)
-        if not np.all(np.isfinite(capacity) & (capacity > 0)):
-            raise ValueError("capacity_ah must be positive and finite for every cell")
-        self._capacity_ah = capacity
+        self._capacity_ah = capacity_of_cells(capacity_ah, self.n_cells)
 
     def step(self, sample: SocSample) -> SocEstimate:
         """Count the charge of one step.
@@ -134,15 +130,15 @@ class CoulombCounter:
         if not (np.isfinite(dt) and dt > 0.0):
             quality |= np.uint8(Quality.TIME_IRREGULAR)
             dt = 0.0
-        current = self._cells(sample.current_a)
-        voltage = self._cells(sample.voltage_v)
-        temperature = self._cells(sample.temperature_degc)
+        current = of_cells(sample.current_a, self.n_cells)
+        voltage = of_cells(sample.voltage_v, self.n_cells)
+        temperature = of_cells(sample.temperature_degc, self.n_cells)
         fine = np.isfinite(temperature)
         quality[~fine] |= np.uint8(Quality.TEMPERATURE_ASSUMED)
         self._temperature = np.where(fine, temperature, self._temperature)
         quality[~np.isfinite(voltage)] |= np.uint8(Quality.VOLTAGE_MISSING)
 
-        increment = self._cells(sample.charge_increment_ah)
+        increment = of_cells(sample.charge_increment_ah, self.n_cells)
         charge = np.where(np.isfinite(increment), increment, current * (dt / 3600.0))
         known = np.isfinite(charge)
         quality[~known] |= np.uint8(Quality.CURRENT_MISSING)

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openbms_core.models.ecm import CellModel, CellParameters
-from openbms_estimation.soc.estimate import Quality, SocEstimate, SocSample
+from openbms_estimation.soc.estimate import Quality, SocEstimate, SocSample, capacity_of_cells, of_cells
 
 __all__ = ["EkfSettings", "SocEkf"]
 
@@ -103,12 +103,6 @@ class EkfSettings:
     use_resistance_state: bool = True
 
 
-def _cells(value: ArrayLike, count: int) -> FloatArray:
-    """Give (count,) floats."""
-    array = np.asarray(value, float)
-    return array if array.shape == (count,) else np.array(np.broadcast_to(array, (count,)))
-
-
 class SocEkf:
     """One filter for every cell, all in one step (NumPy, no loop over cells).
 
@@ -151,9 +145,9 @@ class SocEkf:
         self.n_cells = n_cells
         self.settings = settings or EkfSettings()
         self.set_capacity(model.capacity_ah if capacity_ah is None else capacity_ah)
-        given = _cells(np.nan if initial_soc is None else initial_soc, n_cells)
+        given = of_cells(np.nan if initial_soc is None else initial_soc, n_cells)
         known = np.isfinite(given)
-        std = _cells(self.settings.initial_soc_std if initial_soc_std is None else initial_soc_std, n_cells)
+        std = of_cells(self.settings.initial_soc_std if initial_soc_std is None else initial_soc_std, n_cells)
         self.x = np.zeros((6, n_cells))
         self.x[Z] = np.where(known, np.clip(given, 0.0, 1.0), 0.5)
         self.p = np.zeros((6, 6, n_cells))
@@ -172,10 +166,7 @@ class SocEkf:
 
     def set_capacity(self, capacity_ah: ArrayLike) -> None:
         """Take over new capacities [Ah], shape () or (n_cells,), for example from the SoH estimator."""
-        capacity = _cells(capacity_ah, self.n_cells)
-        if not np.all(np.isfinite(capacity) & (capacity > 0)):
-            raise ValueError("capacity_ah must be positive and finite for every cell")
-        self._capacity_ah = capacity
+        self._capacity_ah = capacity_of_cells(capacity_ah, self.n_cells)
 
     @property
     def capacity_ah(self) -> FloatArray:
@@ -195,13 +186,13 @@ class SocEkf:
         """
         n = self.n_cells
         dt = float(sample.dt_s)
-        voltage = _cells(sample.voltage_v, n)
-        current = _cells(sample.current_a, n)
+        voltage = of_cells(sample.voltage_v, n)
+        current = of_cells(sample.current_a, n)
         quality = np.zeros(n, np.uint8)
         regular = np.isfinite(dt) and dt > SHORTEST_S
         if not regular or dt > self.settings.long_step_s:
             quality |= np.uint8(Quality.TIME_IRREGULAR)
-        has_temperature = self._take_temperature(_cells(sample.temperature_degc, n), quality)
+        has_temperature = self._take_temperature(of_cells(sample.temperature_degc, n), quality)
         has_current = np.isfinite(current)
         parameters = self.model.parameters(self.x[Z], self._temperature)
         slow_std = (
@@ -217,7 +208,7 @@ class SocEkf:
             # an error that lasts seconds counts once, however often it is sampled
             self._correlated = 1.0 + 2.0 * self.settings.fast_correlation_s / dt
             has_charge = self._predict(
-                dt, current, _cells(sample.charge_increment_ah, n), parameters, slow_std
+                dt, current, of_cells(sample.charge_increment_ah, n), parameters, slow_std
             )
             if not has_charge.all():
                 quality[~has_charge] |= np.uint8(Quality.CURRENT_MISSING)

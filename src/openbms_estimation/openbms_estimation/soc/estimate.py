@@ -9,9 +9,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Quality", "SocEstimate", "SocEstimator", "SocSample"]
+__all__ = ["Quality", "SocEstimate", "SocEstimator", "SocSample", "capacity_of_cells", "of_cells"]
 
 FloatArray = NDArray[np.float64]
+
+
+def of_cells(value: ArrayLike, count: int) -> FloatArray:
+    """Give ``value`` as an array of shape (count,); not to be written to: it may be the caller's."""
+    array = np.asarray(value, float)
+    return array if array.shape == (count,) else np.array(np.broadcast_to(array, (count,)))
+
+
+def capacity_of_cells(capacity_ah: ArrayLike, count: int) -> FloatArray:
+    """Give capacities [Ah] as an array of shape (count,); ValueError unless each is positive and finite."""
+    capacity = of_cells(capacity_ah, count).copy()
+    if not np.all(np.isfinite(capacity) & (capacity > 0)):
+        raise ValueError("capacity_ah must be positive and finite for every cell")
+    return capacity
 
 
 class Quality(IntFlag):
