@@ -92,6 +92,7 @@ CommandQuantity = Literal[
     "contactor_negative",
     "contactor_precharge",
     "requested_state",
+    "answered_scan",
     "bleed",
     "heater",
     "pump",
