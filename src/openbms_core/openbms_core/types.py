@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 __all__ = [
+    "NO_SCAN",
     "UNKNOWN",
     "BalancingCommand",
     "BmsStatus",
@@ -38,6 +39,8 @@ ByteArray = NDArray[np.uint8]
 
 UNKNOWN = 255
 """Code of an on-off value that is unknown."""
+NO_SCAN = 2**64 - 1
+"""Number of a scan where there was none yet."""
 
 
 class Validity(IntEnum):
@@ -293,6 +296,7 @@ class ContactorCommand:
     requested_state: State
     reason: str
     valid_for_s: float
+    scan_number: int = NO_SCAN
 
 
 @dataclass

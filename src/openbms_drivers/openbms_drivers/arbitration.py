@@ -31,6 +31,8 @@ __all__ = ["Arbiter", "Outputs"]
 _LONGEST_VALID_S = 10.0
 """A command that claims to be valid for longer is not believed."""
 
+_NO_ANSWER = 0xFF
+
 CommandT = TypeVar("CommandT")
 
 
@@ -59,12 +61,17 @@ class _Held(Generic[CommandT]):
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the device is told after arbitration; lists by string or cell, duties 0…1."""
+    """What the device is told after arbitration; lists by string or cell, duties 0…1.
+
+    ``answered_scan`` is the low byte of the number of the newest scan that the monitor had taken in when it
+    decided on the contactors; 255 where no command of it is fresh.
+    """
 
     contactor_positive: tuple[int, ...]
     contactor_negative: tuple[int, ...]
     contactor_precharge: tuple[int, ...]
     requested_state: int
+    answered_scan: int
     bleed: tuple[int, ...]
     heater: float
     pump: float
@@ -214,6 +221,7 @@ class Arbiter:
             contactor_negative=negative,
             contactor_precharge=precharge,
             requested_state=requested,
+            answered_scan=_NO_ANSWER if contactors is None else contactors.scan_number & 0xFF,
             bleed=bleed,
             heater=_duty(thermal.heater, 0.0) if heat and thermal is not None else 0.0,
             pump=_duty(thermal.pump, safe.pump) if thermal is not None else safe.pump,

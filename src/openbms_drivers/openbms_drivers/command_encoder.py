@@ -20,8 +20,8 @@ from openbms_drivers.frame import BIT_RATE_SWITCH, EXTENDED, FD, Frame
 
 __all__ = ["CommandEncoder"]
 
-_SHORTEST_REPEAT_S = 0.01
-"""A changed command is sent at once, but not more often than this."""
+_SHORTEST_REPEAT_S = 0.005
+"""A changed command is sent at once, but changes are not sent more often than this."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class _Outgoing:
     counter: tuple[str, int] | None = None
     checksum: tuple[BitField, str, int | None] | None = None
     next_s: float = -math.inf
-    sent_s: float = -math.inf
+    changed_s: float = -math.inf
     count: int = 0
     last: list[float] = field(default_factory=list)
 
@@ -204,9 +204,9 @@ class CommandEncoder:
                 for item in message.signals
             ]
             changed = values != message.last
-            if changed and now_s - message.sent_s < _SHORTEST_REPEAT_S:
+            if changed and now_s - message.changed_s < _SHORTEST_REPEAT_S:
                 # once more, in a moment
-                self._expiry_s = min(self._expiry_s, message.sent_s + _SHORTEST_REPEAT_S)
+                self._expiry_s = min(self._expiry_s, message.changed_s + _SHORTEST_REPEAT_S)
                 continue
             if now_s < message.next_s and not changed:
                 continue
@@ -214,7 +214,9 @@ class CommandEncoder:
             frames.append(Frame(int(message.message.frame_id), data, message.flags, now_s, stamp_s))
             message.last = values
             message.count += 1
-            message.sent_s = now_s
+            # a repeat that the period asked for does not hold back the answer that comes right behind it
+            if changed:
+                message.changed_s = now_s
             # in step with the period as long as the loop keeps up; no burst after a stall
             following = message.next_s + message.period_s
             message.next_s = following if not changed and following > now_s else now_s + message.period_s

@@ -24,7 +24,7 @@ __all__ = ["ScanAssembler"]
 _VALID = int(Validity.VALID)
 _MISSED_TRIGGER_PERIODS = 1.5
 _SHORTEST_SCAN_S = 0.005
-"""A device that sends its trigger faster than this does not get a scan for each."""
+"""Scans are not closed more often than this, whatever asks for them; what comes too early waits for it."""
 
 
 class ScanAssembler:
@@ -52,6 +52,7 @@ class ScanAssembler:
         self._table = decoder.table
         self._by_stamp = integrate_by == "stamp"
         self._period_s = pack.measurement.scan_period_s
+        self._shortest_s = min(_SHORTEST_SCAN_S, 0.5 * self._period_s)
         trigger = pack.device.trigger_message
         if trigger is not None:
             decoder.database.message(trigger, ("device", "trigger_message"), "device.trigger_message")
@@ -64,7 +65,8 @@ class ScanAssembler:
         self._charge_max_a = pack.limits.charge_current_max_a.safety
         self._discharge_max_a = pack.limits.discharge_current_max_a.safety
         self._current_was_valid = [False] * pack.topology.strings
-        self._urgent = False
+        self._wanted = False
+        """The trigger came since the last scan, or a current that nobody may wait for."""
         self._closed_at: float | None = None
         self._closed_time: float | None = None
         self._closed_by_trigger = self._triggered = False
@@ -85,8 +87,11 @@ class ScanAssembler:
         """When a scan is closed by time, at the latest (monotonic)."""
         if self._closed_at is None:
             return math.inf
-        periods = _MISSED_TRIGGER_PERIODS if self._closed_by_trigger else 1.0
-        return self._closed_at + periods * self._period_s
+        return self._closed_at + self._shortest_s if self._wanted else self._missed_s(self._closed_at)
+
+    def _missed_s(self, closed_at: float) -> float:
+        """When the trigger counts as missed."""
+        return closed_at + (_MISSED_TRIGGER_PERIODS if self._closed_by_trigger else 1.0) * self._period_s
 
     # ---- frames
 
@@ -105,8 +110,9 @@ class ScanAssembler:
         Returns
         -------
         bool
-            The scan is to be closed now: it was the trigger, or a current beyond the safety limit or newly
-            invalid, which nobody may wait for.
+            The scan is to be closed now: the trigger came, or a current beyond the safety limit or newly
+            invalid, which nobody may wait for. What comes right behind the last scan is closed by time
+            instead (``deadline_s``).
         """
         if plan.mapped:
             self._received += 1
@@ -117,15 +123,10 @@ class ScanAssembler:
             self._take_currents(touched, frame)
             touched.clear()
         if plan.name == self._trigger:
-            since = math.inf if self._closed_at is None else frame.monotonic_s - self._closed_at
-            if since >= min(_SHORTEST_SCAN_S, 0.5 * self._period_s):
-                self._triggered = True
-                self._urgent = False
-                return True
-        if self._urgent:
-            self._urgent = False
-            return True
-        return False
+            self._triggered = self._wanted = True
+        if not self._wanted:
+            return False
+        return self._closed_at is None or frame.monotonic_s - self._closed_at >= self._shortest_s
 
     def _take_currents(self, slots: list[int], frame: Frame) -> None:
         values, outcome = self._table.values, self._table.outcome
@@ -137,10 +138,10 @@ class ScanAssembler:
                 self._windows[string].add(current_a, time_s, frame.monotonic_s)
                 self._current_was_valid[string] = True
                 if current_a > self._charge_max_a or -current_a > self._discharge_max_a:
-                    self._urgent = True
+                    self._wanted = True
             elif self._current_was_valid[string]:
                 self._current_was_valid[string] = False
-                self._urgent = True
+                self._wanted = True
 
     # ---- the scan
 
@@ -164,8 +165,9 @@ class ScanAssembler:
         time_s = stamp_s if self._by_stamp else now_s
         duration_s = 0.0 if self._closed_time is None else max(time_s - self._closed_time, 0.0)
         # after a deadline that passed without trigger: by plain time, until the trigger comes back
-        self._closed_by_trigger = self._triggered or (self._closed_by_trigger and now_s < self.deadline_s)
-        self._triggered = False
+        missed = self._closed_at is not None and now_s >= self._missed_s(self._closed_at)
+        self._closed_by_trigger = self._triggered or (self._closed_by_trigger and not missed)
+        self._triggered = self._wanted = False
         scan = PackMeasurement(
             stamp_s=stamp_s if self._newest_stamp is None else self._newest_stamp,
             scan_number=self._number,

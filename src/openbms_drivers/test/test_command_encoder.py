@@ -321,9 +321,37 @@ def test_a_change_is_sent_at_once_but_not_in_a_burst(encoder: CommandEncoder) ->
     assert encoder.opened_since_s == 0.035
     encoder.arbiter.set_contactors(CONTACTORS, 0.036)
     assert encoder.frames_due(0.036) == []
-    assert encoder.next_due_s() == pytest.approx(0.045), "it comes as soon as it may"
-    assert named(encoder, encoder.frames_due(0.046))["Bms_Command"]["ContactorPositive"] == 1
+    assert encoder.next_due_s() == pytest.approx(0.04), "it comes as soon as it may"
+    assert named(encoder, encoder.frames_due(0.041))["Bms_Command"]["ContactorPositive"] == 1
     assert encoder.opened_since_s is None
+
+
+def test_the_heartbeat_names_the_scan_that_it_answers_as_soon_as_it_is_answered(
+    encoder: CommandEncoder,
+) -> None:
+    assert named(encoder, encoder.frames_due(0.0))["Bms_Command"]["AnsweredScan"] == 255, "none yet"
+    opened(encoder.arbiter, 0.01)
+    assert named(encoder, encoder.frames_due(0.01)) == {}, "a monitor that has seen no scan answers none"
+    for number, at_s in ((0, 0.02), (1, 0.03), (254, 0.04), (256, 0.05), (2**64 - 2, 0.06)):
+        encoder.arbiter.set_contactors(replace(CONTACTORS, scan_number=number), at_s)
+        due = named(encoder, encoder.frames_due(at_s))
+        assert list(due) == ["Bms_Command"], "its period of 0.1 s is not over, and nothing else changed"
+        assert due["Bms_Command"]["AnsweredScan"] == number % 256
+    encoder.arbiter.set_contactors(replace(CONTACTORS, scan_number=2**64 - 2), 0.07)
+    assert encoder.frames_due(0.07) == [], "the same answer once more is not worth a frame"
+    assert named(encoder, encoder.frames_due(0.58))["Bms_Command"]["AnsweredScan"] == 255, "expired"
+
+
+def test_a_periodic_frame_does_not_hold_back_the_answer_behind_it(encoder: CommandEncoder) -> None:
+    encoder.arbiter.set_contactors(replace(CONTACTORS, scan_number=7), 0.0)
+    encoder.frames_due(0.0)
+    encoder.arbiter.set_contactors(replace(CONTACTORS, scan_number=7), 0.09)
+    assert "Bms_Command" in named(encoder, encoder.frames_due(0.1)), "keep-alive"
+    encoder.arbiter.set_contactors(replace(CONTACTORS, scan_number=8), 0.101)
+    assert named(encoder, encoder.frames_due(0.101))["Bms_Command"]["AnsweredScan"] == 8
+    encoder.arbiter.set_contactors(replace(CONTACTORS, scan_number=9), 0.102)
+    assert encoder.frames_due(0.102) == [], "two answers within 5 ms: the second waits"
+    assert named(encoder, encoder.frames_due(0.1061))["Bms_Command"]["AnsweredScan"] == 9
 
 
 def test_an_expiry_is_sent_when_it_happens(encoder: CommandEncoder) -> None:

@@ -178,6 +178,28 @@ def test_every_current_frame_beyond_the_safety_limit_gives_a_scan(
     assert len(feed(driver, [device.current(7.1, 1.06)])) == 1, "and in the other direction by its own limit"
 
 
+def test_current_frames_that_come_faster_than_scans_may_close_one_a_spacing(
+    driver: PackDriver, device: DemoDevice
+) -> None:
+    feed(driver, device.scan(1.0))
+    frames = [device.current(-30.0, 1.01 + 0.002 * n) for n in range(20)]
+    scans = feed(driver, frames)
+    assert len(scans) == 7, "at once, then not more often than every 5 ms"
+    assert scans[0].string_current_samples.tolist() == [1]
+    assert scans[1].string_current_samples.tolist() == [3], "no frame is left out"
+
+
+def test_the_trigger_right_behind_an_urgent_scan_is_not_lost(driver: PackDriver, device: DemoDevice) -> None:
+    feed(driver, device.scan(1.0))
+    assert len(feed(driver, [device.current(-30.0, 1.099)])) == 1
+    assert feed(driver, device.scan(1.1, voltage_v=3.0)) == [], "1 ms later: too early"
+    assert driver.scan.deadline_s == pytest.approx(1.104)
+    scan = driver.tick(1.104, 1.104)
+    assert scan is not None
+    assert scan.cell_voltages_v[0] == pytest.approx(3.0)
+    assert driver.scan.deadline_s == pytest.approx(1.254), "it counts as triggered: 1.5 periods to the next"
+
+
 def test_a_current_sensor_that_fails_is_said_at_once(driver: PackDriver, device: DemoDevice) -> None:
     feed(driver, device.scan(1.0))
     broken = device.frame("Pack_Current", {"SensorError": 1}, at_s=1.01)
