@@ -7,6 +7,7 @@ from pathlib import Path
 
 from openbms_control.safety.limits import HORIZON_S, REASONS, RECOVERY_TIME_S
 from openbms_core.faults import FAULT_TABLE, SOFTWARE_ALLOWANCE_S, Action, FaultRow
+from openbms_core.pack import Limits
 
 __all__ = ["faults_page", "limits_page", "main"]
 
@@ -25,7 +26,7 @@ _GENERATED = "<!-- Written by `python -m openbms_control.reference`; edit the co
 _FAULTS_INTRODUCTION = f"""\
 # Faults
 
-Every row of the fault table (`openbms_core/fault_rows.py`). A row's condition must hold for its
+Every row of the fault table (`openbms_core/fault_rows/`). A row's condition must hold for its
 *debounce* (an up and down integrator over the time between scans), then it has tripped: limits follow,
 and a row that opens the contactors asks for zero current. After its *delay* it is active. Operating
 rows inform, recommended rows warn and take a direction, safety rows open. What a pack does not measure
@@ -41,8 +42,8 @@ open in {NOMINAL_OPENING_S:g} s. Rows for missing data add the maximum age of wh
 (DRIVER_LOST 0.5 s or three scans, BUS_LOST `device.silent_after_s`, ESTIMATOR_LOST the expiry of the
 power limits, MONITOR_LATE `contactors.command_valid_for_s`).
 
-| Fault | Judges | Debounce + delay [s] | Tolerant [s] | Reaction [s] | Latched | Action | Needs |
-|---|---|---|---|---|---|---|---|"""
+| Fault | Judges | Debounce + delay [s] | Tolerant [s] | Reaction [s] | Latched | Action | Clears | Needs |
+|---|---|---|---|---|---|---|---|---|"""
 
 _LIMITS_INTRODUCTION = f"""\
 # Limits
@@ -75,8 +76,10 @@ reason).
 def _limit(row: FaultRow) -> str:
     if row.comparison == "is":
         return "yes or no"
-    if isinstance(row.limit, str):
+    if row.limit in Limits.model_fields:
         return f"{row.comparison} `limits.{row.limit}.{row.level.name.lower()}`"
+    if isinstance(row.limit, str):
+        return f"{row.comparison} `protection.{row.limit}`"
     return (
         f"{row.comparison} {row.limit:g} {row.unit}"
         if row.limit == row.limit
@@ -119,6 +122,7 @@ def faults_page() -> str:
             _reaction(row),
             "yes" if row.latched else "no",
             _action(row),
+            row.clear_condition,
             _needs(row),
         )
         lines.append(f"| {' | '.join(cells)} |")

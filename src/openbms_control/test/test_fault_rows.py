@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from openbms_control.safety.readings import CLOCK_READINGS, SCAN_READINGS
+from openbms_control.safety.watches import WATCHES
 from openbms_core.faults import FAULT_BY_ID, FAULT_TABLE, limit_value
 from openbms_core.types import UNKNOWN, FaultState, State
 
@@ -84,6 +86,11 @@ SWITCH_ROWS = [row for row in FAULT_TABLE if row.name in SWITCHES]
 
 def test_no_row_is_forgotten():
     assert {row.name for row in FAULT_TABLE} == set(QUANTITIES) | set(SWITCHES) | ELSEWHERE
+
+
+def test_every_quantity_of_the_table_is_read_somewhere():
+    read = {*SCAN_READINGS, *CLOCK_READINGS, *(name for watch in WATCHES for name in watch.quantities)}
+    assert {row.quantity for row in FAULT_TABLE} == read
 
 
 def beside(row, pack):

@@ -73,10 +73,24 @@ def driver_lost_after_s(pack: PackFile) -> float:
     return max(TOPIC_BY_NAME["measurement"].stale_after_s, 3.0 * pack.measurement.scan_period_s)
 
 
+def _protection_value(name: str, pack: PackFile) -> float:
+    """Give a value of ``protection``, or what follows from the pack where it is absent (NaN: none)."""
+    value = getattr(pack.protection, name)
+    if value is not None:
+        return float(value)
+    if name == "string_voltage_difference_max_v":
+        return max(3.0, 0.01 * pack.topology.cells_in_series * pack.limits.cell_voltage_max_v.safety)
+    if name == "redundant_current_difference_max_a":
+        return 0.05 * pack.limits.discharge_current_max_a.safety
+    return math.nan
+
+
 def limit_value(row: FaultRow, pack: PackFile) -> float:
     """Give the number that a row compares with, in the row's unit (NaN where there is none)."""
     if isinstance(row.limit, str):
-        triple = pack.limits.triples()[row.limit]
+        triple = pack.limits.triples().get(row.limit)
+        if triple is None:
+            return _protection_value(row.limit, pack)
         return (triple.operating, triple.recommended, triple.safety)[row.level]
     if row.quantity == "measurement_age":
         return driver_lost_after_s(pack)
@@ -100,6 +114,8 @@ def _measured(quantity: str, pack: PackFile) -> bool:
 
 
 def _monitored(row: FaultRow, pack: PackFile) -> bool:
+    if isinstance(row.limit, str) and math.isnan(limit_value(row, pack)):
+        return False
     return pack.contactors.authority in row.authorities and all(
         any(_measured(quantity, pack) for quantity in options) for options in row.needs
     )

@@ -30,6 +30,7 @@ from openbms_core.config_file import (
     load_config,
     read_yaml,
 )
+from openbms_core.protection import Protection, with_chemistry_defaults
 from openbms_core.resources import find_config
 
 __all__ = [
@@ -467,6 +468,7 @@ class PackFile(StrictModel):
     contactors: Contactors
     measurement: Measurement
     thermal_safe: ThermalSafe = ThermalSafe()
+    protection: Protection = Protection()
     faults: dict[str, FaultTiming] = Field(default_factory=dict)
     """Own timing of rows of the fault table, by identifier without the level."""
     estimation_method: Literal["ekf_2rc", "coulomb_counting"] = "ekf_2rc"
@@ -578,4 +580,6 @@ def load_pack(path: str | Path) -> LoadedPack:
     except ConfigError as error:
         line = read_yaml(found)[1].get(("cell",), 1)
         raise ConfigError(f"{found}:{line}: cell: {error}") from None
-    return LoadedPack(path=found.resolve(), file=pack, cell=load_config(cell_path, CellFile))
+    cell = load_config(cell_path, CellFile)
+    protection = with_chemistry_defaults(pack.protection, cell.chemistry)
+    return LoadedPack(found.resolve(), pack.model_copy(update={"protection": protection}), cell)

@@ -21,7 +21,7 @@ from openbms_core.faults import (
     not_monitored,
     reaction,
 )
-from openbms_core.pack import LoadedPack, PackFile, load_pack
+from openbms_core.pack import Limits, LoadedPack, PackFile, load_pack
 from openbms_core.types import Level
 
 
@@ -58,7 +58,7 @@ def test_only_safety_rows_open_and_every_limit_triple_has_three_levels():
     for row in FAULT_TABLE:
         assert not row.opens or row.level == Level.SAFETY, row.id
         assert not row.opens or (row.charge_factor == row.discharge_factor == 0.0), row.id
-    for name in {row.name for row in FAULT_TABLE if isinstance(row.limit, str)}:
+    for name in {row.name for row in FAULT_TABLE if row.limit in Limits.model_fields}:
         assert [row.level for row in FAULT_TABLE if row.name == name] == list(Level)
 
 

@@ -11,15 +11,17 @@ from openbms_control.ros.fault_messages import faults_to_msg
 from openbms_control.safety.monitor import TICK_PERIOD_S, Decision, SafetyMonitor
 from openbms_control.safety.record import load_record, save_record
 from openbms_core.ros.convert import (
+    balancing_command_from_msg,
     contactor_command_to_msg,
     limits_to_msg,
     measurement_from_msg,
     power_limits_from_msg,
     state_to_msg,
+    thermal_command_from_msg,
 )
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import PackMeasurement, State
-from openbms_msgs.msg import PackDescription, PowerLimits
+from openbms_msgs.msg import BalancingCommand, PackDescription, PowerLimits, ThermalCommand
 from openbms_msgs.msg import PackMeasurement as MeasurementMessage
 from openbms_msgs.srv import ClearFaults, RequestState
 
@@ -59,6 +61,8 @@ class SafetyMonitorNode(BmsNode):
         self.listen("measurement", self._on_measurement)
         self.listen("power_limits", self._on_power_limits)
         self.listen("pack_description", self._on_description)
+        self.listen("balancing_command", self._on_balancing)
+        self.listen("thermal_command", self._on_thermal)
         self._services_made = [
             self.create_service(RequestState, "request_state", self._on_request),
             self.create_service(ClearFaults, "clear_faults", self._on_clear),
@@ -109,6 +113,12 @@ class SafetyMonitorNode(BmsNode):
 
     def _on_description(self, message: PackDescription) -> None:
         self._monitor.take_config_hash(message.config_hash)
+
+    def _on_balancing(self, message: BalancingCommand) -> None:
+        self._monitor.take_balancing_command(balancing_command_from_msg(message), self.monotonic_s())
+
+    def _on_thermal(self, message: ThermalCommand) -> None:
+        self._monitor.take_thermal_command(thermal_command_from_msg(message), self.monotonic_s())
 
     def _poll(self) -> None:
         if self._monitor.due(self.monotonic_s()):

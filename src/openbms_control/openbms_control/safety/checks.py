@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openbms_control.safety.readings import CLOCK_READINGS, SCAN_READINGS, Circumstances, PackFacts, Reading
+from openbms_control.safety.watches import WATCHES
 from openbms_core.faults import FaultRow, limit_value
 from openbms_core.pack import PackFile
 from openbms_core.types import PackMeasurement
@@ -65,8 +66,10 @@ class Checks:
         # the three levels of a quantity share one reading
         self._quantities = tuple(dict.fromkeys(row.quantity for row in rows))
         self._of_row = np.array([self._quantities.index(row.quantity) for row in rows])
+        wanted = set(self._quantities)
+        self._watches = [kind(self.facts) for kind in WATCHES if wanted & set(kind.quantities)]
 
-    def evaluate(self, m: PackMeasurement | None, now: Circumstances) -> Findings:
+    def evaluate(self, m: PackMeasurement | None, now: Circumstances, step_s: float = 0.0) -> Findings:
         """Judge every row.
 
         Parameters
@@ -75,12 +78,21 @@ class Checks:
             The scan that has just arrived; None: only the clock went on, and only rows that follow it are
             judged.
         now : Circumstances
+        step_s : float
+            Time since the scan before [s], for what is judged over several scans.
 
         Returns
         -------
         Findings
         """
-        readings = [self._read(quantity, m, now) for quantity in self._quantities]
+        watched: dict[str, Reading] = {}
+        if m is not None:
+            for watch in self._watches:
+                watched |= watch.step(m, now, step_s)
+        readings = [
+            watched[quantity] if quantity in watched else self._read(quantity, m, now)
+            for quantity in self._quantities
+        ]
         value = np.array([reading.value for reading in readings])[self._of_row]
         index = np.array([reading.index for reading in readings], dtype=np.int32)[self._of_row]
         present = np.array([bool(reading.present) for reading in readings])[self._of_row]

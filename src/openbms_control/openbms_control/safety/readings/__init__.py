@@ -1,0 +1,47 @@
+"""What the fault table judges, read from one scan: one function per quantity, all vectorised over cells and
+sensors.
+
+Only values that the scan marks as valid are used. Nothing estimated comes in here. What needs more than one
+scan is in :mod:`openbms_control.safety.watches`.
+"""
+
+from openbms_control.safety.readings.contactors import CONTACTOR_READINGS
+from openbms_control.safety.readings.facts import (
+    CLOSED_STATES,
+    Circumstances,
+    PackFacts,
+    Reading,
+    ScanReading,
+    cell_extreme,
+    currents,
+    largest_current,
+    temperature_extreme,
+    valid,
+)
+from openbms_control.safety.readings.inputs import INPUT_READINGS
+from openbms_control.safety.readings.limits import LIMIT_READINGS
+from openbms_control.safety.readings.missing import MISSING_READINGS
+from openbms_control.safety.readings.system import CLOCK_READINGS, SYSTEM_READINGS
+
+__all__ = [
+    "CLOCK_READINGS",
+    "CLOSED_STATES",
+    "SCAN_READINGS",
+    "Circumstances",
+    "PackFacts",
+    "Reading",
+    "cell_extreme",
+    "currents",
+    "largest_current",
+    "temperature_extreme",
+    "valid",
+]
+
+SCAN_READINGS: dict[str, ScanReading] = {
+    **LIMIT_READINGS,
+    **MISSING_READINGS,
+    **CONTACTOR_READINGS,
+    **INPUT_READINGS,
+    **SYSTEM_READINGS,
+}
+"""How each quantity of the fault table is read from a scan."""

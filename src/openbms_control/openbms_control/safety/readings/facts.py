@@ -1,0 +1,209 @@
+"""What every reading needs: facts of the pack, circumstances of the call, and the valid values of a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openbms_core.pack import PackFile
+from openbms_core.types import PackMeasurement, State, Validity
+
+__all__ = [
+    "CLOSED_STATES",
+    "BoolArray",
+    "Circumstances",
+    "FloatArray",
+    "PackFacts",
+    "Reading",
+    "ScanReading",
+    "cell_extreme",
+    "currents",
+    "extreme",
+    "largest_current",
+    "temperature_extreme",
+    "valid",
+]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+CLOSED_STATES = frozenset({State.DRIVE, State.CHARGE, State.CONNECTED})
+"""States in which the pack's contactors are closed for use."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one quantity is now.
+
+    Attributes
+    ----------
+    value : float
+        Worst value in the row's unit; NaN if unknown or without number.
+    index : int
+        Worst cell, sensor or string; -1 for the whole pack.
+    present : bool or None
+        Whether the condition holds apart from the comparison with the limit; None: it cannot be judged now.
+    """
+
+    value: float = float("nan")
+    index: int = -1
+    present: bool | None = True
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the monitor knows beside the scan.
+
+    Attributes
+    ----------
+    state : State
+    started : bool
+        The first complete scan was there, or start-up has timed out: from now on missing data is a fault.
+    command, command_age_s : array, shape (3 * strings,)
+        What each contactor is commanded to (0, 1), and for how long [s], in the order of the feedback.
+    measurement_age_s, estimator_age_s, monitor_gap_s : float
+        Time since the last scan, the last power limits and the monitor's last call [s].
+    estimator_fresh : bool
+        Power limits have not expired.
+    limp_home_expired, driver_restarted, precharge_failed, config_mismatch : bool
+    monitor_died, record_corrupt, record_not_written : bool
+    scan_repeated : bool
+        The scan has the number of the one before.
+    clock_step_s : float
+        How far ROS time ran away from the monotonic clock since the call before [s].
+    balancing_wanted : array of uint8, shape (cells,), or None
+        What a fresh and permitted command bleeds; None: nothing.
+    heater_wanted, pump_wanted, fan_wanted, chiller_wanted : float
+        What the actuators are told (0 to 1): a fresh and permitted command, or the pack's safe value.
+    """
+
+    state: State
+    started: bool
+    command: NDArray[np.uint8]
+    command_age_s: FloatArray
+    measurement_age_s: float
+    estimator_age_s: float
+    monitor_gap_s: float
+    estimator_fresh: bool
+    limp_home_expired: bool = False
+    driver_restarted: bool = False
+    precharge_failed: bool = False
+    config_mismatch: bool = False
+    monitor_died: bool = False
+    record_corrupt: bool = False
+    record_not_written: bool = False
+    scan_repeated: bool = False
+    clock_step_s: float = 0.0
+    balancing_wanted: NDArray[np.uint8] | None = None
+    heater_wanted: float = 0.0
+    pump_wanted: float = 0.0
+    fan_wanted: float = 0.0
+    chiller_wanted: float = 0.0
+
+
+class PackFacts:
+    """Static facts of the pack in the shape that the readings need.
+
+    Parameters
+    ----------
+    pack : PackFile
+    """
+
+    def __init__(self, pack: PackFile) -> None:
+        self.pack = pack
+        topology = pack.topology
+        self.strings = topology.strings
+        self.cells_in_series = topology.cells_in_series
+        self.deadband_a = pack.limits.current_deadband_a
+        sensors = topology.sensors
+        self.cell_sensors = np.array([where == "cell" for _, where, _ in sensors], dtype=np.bool_)
+        # a cell sensor that is not assigned to cells stands for every string
+        self.sensor_strings = np.zeros((len(sensors), self.strings), dtype=np.bool_)
+        for number, (_, _, cells) in enumerate(sensors):
+            strings = sorted({cell // self.cells_in_series for cell in cells})
+            self.sensor_strings[number, strings or slice(None)] = True
+        self.closing_s = pack.contactors.closing_time_s
+        self.opening_s = pack.contactors.opening_time_s
+        # the mean current of a scan still holds what flowed before the opening
+        self.quiet_after_s = self.opening_s + 2.0 * pack.measurement.scan_period_s
+        self.by_device = pack.contactors.authority == "device"
+        self.cells_mapped = pack.mapped("cell_voltage_v")
+        self.currents_mapped = pack.mapped("string_current_a")
+        self.cell_extremes_mapped = pack.mapped("reported_cell_voltage_maximum_v")
+        self.sensors_mapped = pack.mapped("temperature_degc")
+        self.temperature_extremes_mapped = pack.mapped("reported_temperature_maximum_degc")
+        self.inputs = [name for name in ("interlock", "emergency_stop", "smoke", "gas") if pack.mapped(name)]
+        places = ("contactor_positive", "contactor_negative", "contactor_precharge")
+        self.feedback_mapped = np.tile([pack.mapped(name) for name in places], self.strings)
+
+    def fits(self, m: PackMeasurement) -> bool:
+        """Tell whether the scan has the lengths of this pack."""
+        return (
+            len(m.cell_voltages_v) == len(m.cell_voltage_validity) == self.strings * self.cells_in_series
+            and len(m.temperatures_degc) == len(m.temperature_validity) == len(self.cell_sensors)
+            and len(m.string_currents_a) == len(m.string_current_validity) == self.strings
+            and len(m.string_current_minimum_a) == len(m.string_current_maximum_a) == self.strings
+            and len(m.string_voltages_v) == len(m.string_voltage_validity) == self.strings
+            and len(m.contactor_feedback) == 3 * self.strings
+        )
+
+
+def valid(values: FloatArray, validity: NDArray[np.uint8]) -> FloatArray:
+    """Give the values with NaN wherever they are not valid."""
+    return np.where(validity == Validity.VALID, values, np.nan)
+
+
+def extreme(values: FloatArray, sign: float, reported: float, is_reported: bool) -> tuple[float, int]:
+    """Give the largest (sign +1) or smallest (-1) value with its index; the device's own extreme counts as
+    well.
+    """
+    value, index = float("nan"), -1
+    if np.isfinite(values).any():
+        index = int(np.nanargmax(sign * values))
+        value = float(values[index])
+    if is_reported and np.isfinite(reported) and not sign * reported <= sign * value:
+        value, index = float(reported), -1
+    return value, index
+
+
+def cell_extreme(m: PackMeasurement, sign: float) -> tuple[float, int]:
+    """Give the highest (+1) or lowest (-1) cell voltage [V] and its cell."""
+    reported = m.reported_cell_voltage_maximum_v if sign > 0 else m.reported_cell_voltage_minimum_v
+    cells = valid(m.cell_voltages_v, m.cell_voltage_validity)
+    return extreme(cells, sign, reported, m.reported_cell_voltage_validity == Validity.VALID)
+
+
+def temperature_extreme(
+    m: PackMeasurement, facts: PackFacts, sign: float, of: BoolArray | None = None
+) -> tuple[float, int]:
+    """Give the highest (+1) or lowest (-1) cell temperature [°C] and its sensor, of those strings (default:
+    all).
+    """
+    values = np.where(facts.cell_sensors, valid(m.temperatures_degc, m.temperature_validity), np.nan)
+    if of is not None:
+        values = np.where((facts.sensor_strings & of).any(axis=1), values, np.nan)
+    reported = m.reported_temperature_maximum_degc if sign > 0 else m.reported_temperature_minimum_degc
+    return extreme(values, sign, reported, m.reported_temperature_validity == Validity.VALID)
+
+
+def currents(m: PackMeasurement) -> FloatArray:
+    """Give the mean current of each string [A], NaN where it is not valid; shape (strings,)."""
+    return valid(m.string_currents_a, m.string_current_validity)
+
+
+def largest_current(m: PackMeasurement) -> float:
+    """Give the largest magnitude in any string within the scan [A]; NaN if a string's current is unknown."""
+    means = currents(m)
+    peaks = [
+        valid(x, m.string_current_validity) for x in (m.string_current_minimum_a, m.string_current_maximum_a)
+    ]
+    if not np.isfinite(means).all():
+        return float("nan")
+    return float(np.nanmax(np.abs([means, *peaks])))
+
+
+ScanReading = Callable[[PackMeasurement, PackFacts, Circumstances], Reading]
+"""How a quantity of the fault table is read from a scan."""

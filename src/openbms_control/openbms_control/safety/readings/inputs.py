@@ -1,0 +1,43 @@
+"""Readings of what the pack reports beside cells: insulation, interlock, emergency stop, smoke, gas, plug."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openbms_control.safety.readings.facts import Circumstances, PackFacts, Reading, ScanReading, valid
+from openbms_core.types import UNKNOWN, PackMeasurement, State, Validity
+
+__all__ = ["INPUT_READINGS", "insulation"]
+
+
+def insulation(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    """Give the insulation resistance per volt of the highest string [ohm/V]."""
+    if m.insulation_resistance_validity != Validity.VALID:
+        return Reading()
+    strings = valid(m.string_voltages_v, m.string_voltage_validity)
+    # without a string voltage the highest possible one, which is the strictest
+    highest = facts.cells_in_series * facts.pack.limits.cell_voltage_max_v.safety
+    voltage = float(np.nanmax(strings)) if np.isfinite(strings).any() else highest
+    return Reading(m.insulation_resistance_ohm / max(voltage, 1.0))
+
+
+def _switch(name: str, alarm: int) -> ScanReading:
+    def read(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+        state = getattr(m, name)
+        return Reading(present=None if state == UNKNOWN else state == alarm)
+
+    return read
+
+
+def _plugged_in_drive(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    return Reading(present=m.charging_plug == 1 and now.state == State.DRIVE)
+
+
+INPUT_READINGS: dict[str, ScanReading] = {
+    "insulation": insulation,
+    "interlock_open": _switch("interlock", 0),
+    "emergency_stop": _switch("emergency_stop", 1),
+    "smoke": _switch("smoke", 1),
+    "gas": _switch("gas", 1),
+    "plugged_in_drive": _plugged_in_drive,
+}

@@ -1,0 +1,81 @@
+"""Readings of what is not measured any more."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openbms_control.safety.readings.facts import (
+    BoolArray,
+    Circumstances,
+    FloatArray,
+    PackFacts,
+    Reading,
+    ScanReading,
+    currents,
+    valid,
+)
+from openbms_control.safety.readings.inputs import insulation
+from openbms_core.types import UNKNOWN, BusState, PackMeasurement, Validity
+
+__all__ = ["MISSING_READINGS"]
+
+
+def _missing(bad: BoolArray, ages: FloatArray) -> Reading:
+    if not bad.any():
+        return Reading(present=False)
+    if len(ages) != len(bad):
+        return Reading(index=int(np.argmax(bad)))
+    # never received counts as the oldest
+    index = int(np.argmax(np.where(bad, np.nan_to_num(ages, nan=np.inf), -np.inf)))
+    return Reading(float(ages[index]), index)
+
+
+def _cell_voltage_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    bad = ~np.isfinite(valid(m.cell_voltages_v, m.cell_voltage_validity))
+    if facts.cell_extremes_mapped:
+        if m.reported_cell_voltage_validity != Validity.VALID:
+            return Reading()
+        bad &= m.cell_voltage_validity != Validity.NOT_FITTED
+    return _missing(bad, m.cell_voltage_ages_s)
+
+
+def _temperature_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    bad = ~np.isfinite(valid(m.temperatures_degc, m.temperature_validity)) & facts.cell_sensors
+    if facts.temperature_extremes_mapped:
+        if m.reported_temperature_validity != Validity.VALID:
+            return Reading()
+        bad &= m.temperature_validity != Validity.NOT_FITTED
+    return _missing(bad, m.temperature_ages_s)
+
+
+def _current_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    return _missing(~np.isfinite(currents(m)), np.full(facts.strings, np.nan))
+
+
+def _safety_input_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    return Reading(present=any(getattr(m, name) == UNKNOWN for name in facts.inputs))
+
+
+def _feedback_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    return _missing(
+        facts.feedback_mapped & (m.contactor_feedback == UNKNOWN), np.full(3 * facts.strings, np.nan)
+    )
+
+
+def _insulation_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    return Reading(present=not np.isfinite(insulation(m, facts, now).value))
+
+
+def _bus_lost(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    return Reading(present=m.bus_state != BusState.OK)
+
+
+MISSING_READINGS: dict[str, ScanReading] = {
+    "cell_voltage_missing": _cell_voltage_missing,
+    "temperature_missing": _temperature_missing,
+    "current_missing": _current_missing,
+    "safety_input_missing": _safety_input_missing,
+    "contactor_feedback_missing": _feedback_missing,
+    "insulation_missing": _insulation_missing,
+    "bus_lost": _bus_lost,
+}
