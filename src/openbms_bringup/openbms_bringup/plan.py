@@ -24,7 +24,7 @@ from openbms_core.config_file import ConfigError
 from openbms_core.pack import PackFile, load_pack
 from openbms_core.resources import find_config
 
-__all__ = ["Choices", "Plan", "free_port", "make_plan", "simulated_fault_record", "stop_deadline_s"]
+__all__ = ["Choices", "Plan", "free_port", "make_plan", "simulated_records", "stop_deadline_s"]
 
 _STOP_MARGIN_S = 5.0
 """What a process may need besides opening: to hear of the stop, to complete a bag, to end its ROS context."""
@@ -135,13 +135,22 @@ def _bus_parameters(system: SystemFile, choices: Choices) -> dict[str, Any]:
     return chosen
 
 
-def simulated_fault_record(system: SystemFile, folder: Path) -> dict[str, dict[str, Any]]:
-    """Give the monitor of a simulated pack a fault record of its own: each twin is a new pack."""
-    if not system.bus.simulated or "safety_monitor" not in system.nodes:
+_RECORDS = {
+    "safety_monitor": ("record_file", "fault_record.json"),
+    "soc_estimator": ("state_file", "soc.json"),
+}
+"""Nodes that keep something over a restart: parameter and name of the file."""
+
+
+def simulated_records(system: SystemFile, folder: Path) -> dict[str, dict[str, Any]]:
+    """Let the nodes of a simulated pack keep what they keep in ``folder``: each twin is a new pack."""
+    if not system.bus.simulated:
         return {}
-    if "record_file" in system.nodes["safety_monitor"].parameters:
-        return {}
-    return {"safety_monitor": {"record_file": str(folder / "fault_record.json")}}
+    return {
+        node: {parameter: str(folder / file)}
+        for node, (parameter, file) in _RECORDS.items()
+        if node in system.nodes and parameter not in system.nodes[node].parameters
+    }
 
 
 def _process_parameters(
@@ -227,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 can_host=given.can_host or None,
                 can_port=given.can_port,
                 use_sim_time=given.use_sim_time,
-                node_parameters=simulated_fault_record(system, given.parameters_to.absolute()),
+                node_parameters=simulated_records(system, given.parameters_to.absolute()),
             )
         )
         check_pack(load_pack(plan.pack_path))

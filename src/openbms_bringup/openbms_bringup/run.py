@@ -15,7 +15,7 @@ from typing import Any
 
 from openbms_bringup.check import check_pack
 from openbms_bringup.claim import DomainClaim, check_namespace, claim_domain, claim_port
-from openbms_bringup.plan import Choices, Plan, make_plan, simulated_fault_record
+from openbms_bringup.plan import Choices, Plan, make_plan, simulated_records
 from openbms_bringup.supervisor import ProcessSpec, Supervisor, python_command
 from openbms_core.config_file import ConfigError, read_yaml
 from openbms_core.pack import load_pack
@@ -192,7 +192,7 @@ def prepare(options: RunOptions) -> PreparedRun:
             f"{error.filename}: the folder for logs cannot be made ({error.strerror}). Set XDG_STATE_HOME to "
             "one that can be written."
         ) from error
-    extra = simulated_fault_record(plan.system, folder)
+    extra = simulated_records(plan.system, folder)
     if "recorder" in nodes and "directory" not in nodes["recorder"].parameters:
         extra["recorder"] = {"directory": str(data_folder / "bags")}
     if "foxglove_server" in nodes:

@@ -80,6 +80,9 @@ def test_as_a_program_it_prints_json_and_writes_files(tmp_path: Path, capsys) ->
         assert all(key.startswith("/**/") for key in yaml.safe_load(Path(process["parameters"]).read_text()))
     safety = yaml.safe_load((tmp_path / "safety.yaml").read_text())["/**/safety_monitor"]["ros__parameters"]
     assert Path(safety["record_file"]).parent == tmp_path, "a simulated pack has a fault record of its own"
+    estimators = yaml.safe_load((tmp_path / "bms.yaml").read_text())
+    kept = estimators["/**/soc_estimator"]["ros__parameters"]["state_file"]
+    assert Path(kept).parent == tmp_path, "and an estimate of its own"
 
 
 def test_as_a_program_it_refuses_in_a_sentence(tmp_path: Path, capsys) -> None:

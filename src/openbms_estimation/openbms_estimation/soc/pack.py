@@ -177,6 +177,10 @@ class DisplayedSoc:
         self._target = float("nan")
         self._shown = float("nan")
 
+    def resume(self, shown: float) -> None:
+        """Go on from what was shown before a restart, 0…1."""
+        self._target = self._shown = shown
+
     def step(self, soc: float, dt_s: float) -> float:
         """Give the SoC to show, 0…1; NaN until the first estimate.
 

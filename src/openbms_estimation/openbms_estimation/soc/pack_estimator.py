@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from openbms_core.models.ecm import CellModel
 from openbms_core.pack import LoadedPack
-from openbms_core.types import PackMeasurement, StateOfCharge
-from openbms_estimation.soc.coulomb_counter import CoulombCounter
-from openbms_estimation.soc.ekf import SocEkf
+from openbms_core.types import UNKNOWN, PackMeasurement, StateOfCharge
+from openbms_estimation.soc.absence import contactors_open, judge_absence
 from openbms_estimation.soc.estimate import Quality, SocEstimate, SocEstimator, SocSample
 from openbms_estimation.soc.pack import DisplayedSoc, aggregate
+from openbms_estimation.soc.resumable import Resumable, ResumableCounter, ResumableEkf
+from openbms_estimation.soc.stored import StoredEstimate
 
 __all__ = ["CellLayout", "PackSocEstimator"]
 
@@ -89,11 +90,14 @@ class PackSocEstimator:
         self.layout = CellLayout(pack)
         self.window = (pack.file.usable_soc.min, pack.file.usable_soc.max)
         self.method = pack.file.estimation_method
-        kind = SocEkf if self.method == "ekf_2rc" else CoulombCounter
+        kind = ResumableEkf if self.method == "ekf_2rc" else ResumableCounter
         self.cells: SocEstimator = kind(self.model, self.layout.n_cells)
         # group capacity: what the string's charge moves; the cell filter sees one cell of the group
         self.capacity_ah = np.full(self.layout.n_cells, self.model.capacity_ah * self.layout.parallel)
+        self._pack = pack
         self._displayed = DisplayedSoc()
+        self._shown = math.nan
+        self._last: PackMeasurement | None = None
         self._last_stamp_s = math.nan
         self._last_number = -1
 
@@ -125,7 +129,109 @@ class PackSocEstimator:
             )
         )
         self._last_stamp_s, self._last_number = measurement.stamp_s, measurement.scan_number
+        self._last = measurement
         return self._combine(measurement, estimate, temperature, dt_s)
+
+    # ---- over a restart ----
+
+    @property
+    def contactors_open(self) -> bool:
+        """No current could flow in the last scan."""
+        return self._last is not None and contactors_open(self._last, float(self.capacity_ah.min()))
+
+    def stored(self, *, orderly: bool) -> StoredEstimate | None:
+        """Give what is to be kept; None while there is nothing, or where the method cannot be resumed.
+
+        Parameters
+        ----------
+        orderly : bool
+            The estimator ends now in order.
+        """
+        m = self._last
+        if m is None or not isinstance(self.cells, Resumable):
+            return None
+        counters = m.string_charge_counters_ah
+        return StoredEstimate(
+            serial=self._pack.file.serial,
+            config_hash=self._pack.config_hash,
+            method=self.method,
+            stamp_s=m.stamp_s,
+            scan_number=m.scan_number,
+            orderly=orderly,
+            contactors_open=self.contactors_open,
+            displayed_soc=self._shown,
+            charge_counters_ah=np.where(m.string_charge_counter_validity == 0, counters, np.nan),
+            cell_voltages_v=m.cell_voltages_v.copy(),
+            arrays=self.cells.state(),
+        )
+
+    def waits_to_resume(self, measurement: PackMeasurement) -> bool:
+        """Tell whether a scan lacks what :meth:`resume` judges by: a voltage, the currents, the feedback."""
+        feedback = self._pack.file.mapped("contactor_positive")
+        return not (
+            np.isfinite(measurement.cell_voltages_v).any()
+            and np.isfinite(measurement.string_currents_a).all()
+            and not (feedback and (measurement.contactor_feedback == UNKNOWN).all())
+        )
+
+    def resume(self, stored: StoredEstimate, measurement: PackMeasurement) -> tuple[bool, str]:
+        """Go on from a stored estimate; to be called with the first scan, before its :meth:`step`.
+
+        Parameters
+        ----------
+        stored : StoredEstimate
+            Of this pack, configuration and method.
+        measurement : PackMeasurement
+            The first scan.
+
+        Returns
+        -------
+        resumed : bool
+        text : str
+            What was done, or why it is not used, in one sentence.
+        """
+        if not isinstance(self.cells, Resumable):
+            return False, f"the method {self.method} cannot be resumed: the estimate starts anew."
+        absence = judge_absence(
+            stored,
+            measurement,
+            capacity_ah=float(self.capacity_ah.min()),
+            current_limit_a=max(
+                self._pack.file.limits.charge_current_max_a.safety,
+                self._pack.file.limits.discharge_current_max_a.safety,
+            ),
+            scan_period_s=self._pack.file.measurement.scan_period_s,
+        )
+        if isinstance(absence, str):
+            return False, absence
+        try:
+            self.cells.resume(stored.arrays)
+        except ValueError as error:
+            return False, f"the stored estimate does not fit ({error}): the estimate starts anew."
+        self.cells.pass_time(
+            absence.away_s, self.layout.per_cell(absence.moved_ah), absence.soc_std, absence.current_std_c
+        )
+        if math.isfinite(stored.displayed_soc):
+            self._displayed.resume(stored.displayed_soc)
+        # the charge of the first scan itself is measured: it follows the time away without a gap
+        self._last_stamp_s = measurement.stamp_s - measurement.scan_duration_s
+        self._last_number = measurement.scan_number - 1
+        return True, (
+            f"going on with the estimate of {absence.away_s:.1f} s ago ({absence.means}); "
+            f"this adds {100.0 * absence.soc_std:.2f} % to its standard deviation."
+        )
+
+    def contradictions(self, stored: StoredEstimate, measurement: PackMeasurement) -> str:
+        """Say which cells' rest voltage overruled what was stored (after the first step); empty: none."""
+        if not isinstance(self.cells, Resumable) or not self.cells.contradicted.size:
+            return ""
+        cells = self.cells.contradicted
+        worst = int(cells[0])
+        return (
+            f"{len(cells)} cell(s) start anew, since their rest voltage contradicts what was stored: cell "
+            f"{worst} has {measurement.cell_voltages_v[worst]:.3f} V, it had "
+            f"{stored.cell_voltages_v[worst]:.3f} V."
+        )
 
     def _combine(
         self, measurement: PackMeasurement, estimate: SocEstimate, temperature: FloatArray, dt_s: float
@@ -150,12 +256,13 @@ class PackSocEstimator:
             np.array([np.median(values[layout.string == s]) for s in range(layout.strings)]) * layout.parallel
             for values in (estimate.current_bias_a, estimate.current_bias_std_a)
         )
+        self._shown = self._displayed.step(pack.soc, dt_s)
         return StateOfCharge(
             stamp_s=measurement.stamp_s,
             scan_number=measurement.scan_number,
             soc=pack.soc,
             soc_std=pack.soc_std,
-            displayed_soc=self._displayed.step(pack.soc, dt_s),
+            displayed_soc=self._shown,
             cell_soc=cell_soc,
             cell_soc_std=cell_soc_std,
             string_soc=pack.string_soc,
