@@ -1,16 +1,14 @@
 """The pack file: physical facts and limits of one pack, as an immutable, validated model.
 
 One YAML file per pack (``config/packs/<pack>.yaml``). Every key carries its unit. Cells are numbered from 0
-at pack
-negative, string after string. :func:`load_pack` reads the file, the cell file that it names, and gives both.
+at pack negative, string after string. :func:`load_pack` reads the file, the cell file that it names, and
+gives both. Limits, contactors and the device have modules of their own; their names are to be had from here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +19,6 @@ from pydantic import Field, model_validator
 from openbms_core.cell import CellFile
 from openbms_core.config_file import (
     ConfigError,
-    Integer,
     NonNegative,
     Number,
     Positive,
@@ -30,170 +27,42 @@ from openbms_core.config_file import (
     load_config,
     read_yaml,
 )
+from openbms_core.pack_contactors import Contactors, Precharge
+from openbms_core.pack_device import (
+    CommandMap,
+    CommandQuantity,
+    CommandSignal,
+    Count,
+    Device,
+    Index,
+    MessageIntegrity,
+    Name,
+    Quantity,
+    SignalMap,
+)
+from openbms_core.pack_limits import Limits, LimitTriple, LimpHome
 from openbms_core.protection import Protection, with_chemistry_defaults
 from openbms_core.resources import find_config
 
 __all__ = [
     "CommandMap",
+    "CommandQuantity",
     "CommandSignal",
     "Contactors",
     "Device",
+    "FaultTiming",
     "LimitTriple",
     "Limits",
+    "LimpHome",
     "LoadedPack",
     "MessageIntegrity",
     "PackFile",
+    "Precharge",
+    "Quantity",
     "SignalMap",
     "TemperatureSensor",
     "load_pack",
 ]
-
-Count = Annotated[Integer, Field(ge=1)]
-Index = Annotated[Integer, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1)]
-Repeat = dict[str, tuple[Integer, Integer]]
-
-Quantity = Literal[
-    "cell_voltage_v",
-    "redundant_cell_voltage_v",
-    "cell_balancing",
-    "temperature_degc",
-    "string_current_a",
-    "redundant_string_current_a",
-    "string_charge_counter_ah",
-    "string_voltage_v",
-    "link_voltage_v",
-    "contactor_positive",
-    "contactor_negative",
-    "contactor_precharge",
-    "insulation_resistance_ohm",
-    "interlock",
-    "emergency_stop",
-    "ignition",
-    "charging_plug",
-    "smoke",
-    "gas",
-    "pressure_pa",
-    "supply_voltage_v",
-    "coolant_flow_m3_per_s",
-    "actuator_feedback",
-    "auxiliary_power_w",
-    "reported_cell_voltage_minimum_v",
-    "reported_cell_voltage_maximum_v",
-    "reported_temperature_minimum_degc",
-    "reported_temperature_maximum_degc",
-    "reported_soc",
-    "reported_charge_current_limit_a",
-    "reported_discharge_current_limit_a",
-]
-"""What a signal of the device can be mapped to."""
-
-CommandQuantity = Literal[
-    "contactor_positive",
-    "contactor_negative",
-    "contactor_precharge",
-    "requested_state",
-    "answered_scan",
-    "bleed",
-    "heater",
-    "pump",
-    "fan",
-    "chiller",
-    "charge_enable",
-    "charge_voltage_v",
-    "charge_current_a",
-]
-"""What can be sent to a device."""
-
-ChecksumKind = Literal["crc8_sae_j1850", "crc8_sae_j1850_zero", "crc8_2f", "xor", "sum", "nibble_sum"]
-
-
-class LimitTriple(StrictModel):
-    """Three nested limits of one quantity (foxBMS: MOL, RSL, MSL)."""
-
-    operating: Number
-    """Beyond it power is derated."""
-    recommended: Number
-    """Beyond it power is zero in the direction that makes it worse."""
-    safety: Number
-    """Beyond it the contactors open."""
-
-
-class LimpHome(StrictModel):
-    """What is allowed when the estimator's power limits stay away, judged on raw measurements alone."""
-
-    charge_current_a: NonNegative = 0.0
-    discharge_current_a: NonNegative
-    shutdown_after_s: Positive = 300.0
-    """After this time in limp-home current must be zero and the contactors open."""
-
-
-class Limits(StrictModel):
-    """Limit triples of the pack; magnitudes per string, temperatures in degrees Celsius."""
-
-    cell_voltage_max_v: LimitTriple
-    cell_voltage_min_v: LimitTriple
-    charge_current_max_a: LimitTriple
-    discharge_current_max_a: LimitTriple
-    charge_temperature_max_degc: LimitTriple
-    charge_temperature_min_degc: LimitTriple
-    discharge_temperature_max_degc: LimitTriple
-    discharge_temperature_min_degc: LimitTriple
-    current_deadband_a: Positive
-    """Below this magnitude no current flows, as far as the direction of temperature limits goes."""
-    limp_home: LimpHome
-
-    @model_validator(mode="after")
-    def _nested(self) -> Limits:
-        for name in type(self).model_fields:
-            triple = getattr(self, name)
-            if not isinstance(triple, LimitTriple):
-                continue
-            values = (triple.operating, triple.recommended, triple.safety)
-            ordered = tuple(sorted(values, reverse="_min_" in name))
-            if values != ordered:
-                order = ">=" if "_min_" in name else "<="
-                raise ValueError(
-                    f"{name}: operating {order} recommended {order} safety must hold, but they are {values}"
-                )
-        if self.cell_voltage_min_v.operating >= self.cell_voltage_max_v.operating:
-            raise ValueError("cell_voltage_min_v.operating must be below cell_voltage_max_v.operating")
-        return self
-
-    def triples(self) -> dict[str, LimitTriple]:
-        """Give every limit triple by its name (with its unit as suffix)."""
-        named = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in named.items() if isinstance(value, LimitTriple)}
-
-
-class Precharge(StrictModel):
-    """Voltage-based precharge of the link."""
-
-    voltage_difference_max_v: Positive
-    """The main contactor closes when string and link voltage differ by less than this."""
-    timeout_s: Positive = 5.0
-    attempts: Count = 3
-    wait_between_attempts_s: Positive = 3.0
-
-
-class Contactors(StrictModel):
-    """Contactors of each string and how they are moved."""
-
-    authority: Literal["openbms", "device", "none"]
-    precharge: Precharge | None = None
-    """Absent where a string has no precharge contactor."""
-    closing_time_s: Positive = 0.2
-    """Within this time feedback must follow a command to close."""
-    opening_time_s: Positive = 0.1
-    """Within this time feedback must follow a command to open."""
-    break_current_a: Positive
-    """Contactors are opened above this current only at the deadline."""
-    opening_deadline_s: Positive
-    """They open whatever flows after this time (limited by what the fuse and the fault allow)."""
-    fault_opening_deadline_s: Positive = 0.3
-    """The deadline where a safety fault asks for the opening: part of each fault-tolerant time."""
-    command_valid_for_s: Positive = 0.5
-    """Expiry of the monitor's commands and state in the driver."""
 
 
 class Module(StrictModel):
@@ -273,145 +142,6 @@ class Topology(StrictModel):
     def sensor_names(self) -> list[str]:
         """Name of each temperature sensor."""
         return [name for name, _, _ in self.sensors]
-
-
-def _expand(repeat: Repeat, first_index: int) -> Iterator[tuple[int, dict[str, int]]]:
-    ranges = [range(first, last + 1) for first, last in repeat.values()]
-    for count, values in enumerate(itertools.product(*ranges)):
-        yield first_index + count, dict(zip(repeat, values, strict=True))
-
-
-def _check_repeat(repeat: Repeat) -> None:
-    for key, (first, last) in repeat.items():
-        if last < first:
-            raise ValueError(f"repeat.{key}: the last value {last} is below the first {first}")
-
-
-class SignalMap(StrictModel):
-    """Where a quantity comes from: signals of the DBC, one or a row of them.
-
-    With ``repeat: {m: [0, 7], c: [0, 11]}`` the names may hold ``{m}`` and ``{c}`` (also ``{c:02d}``); the
-    last key runs
-    fastest and the index of the quantity counts up from ``first_index``.
-    """
-
-    to: Quantity
-    message: Name
-    signal: Name
-    repeat: Repeat = Field(default_factory=dict)
-    first_index: Index = 0
-    scale: Number = 1.0
-    """The DBC's physical value is multiplied by this (sign flips, unit conversion), after that ``offset`` is
-    added."""
-    offset: Number = 0.0
-    minimum: Number | None = None
-    """Plausible range of the quantity, after scale and offset."""
-    maximum: Number | None = None
-    not_available_raw: tuple[Integer, ...] = ()
-    """Raw values by which the device says that it has no value."""
-    valid_signal: str | None = None
-    """Signal of the same message that tells whether the value is valid (repeat keys allowed)."""
-    valid_when: Integer = 1
-    true_when: tuple[Integer, ...] = (1,)
-    """Raw values that mean on / closed / pressed, for on-off quantities."""
-    max_age_s: Positive | None = None
-    """Age at which a value is stale; absent: the pack's measurement.max_age_s of this quantity."""
-
-    def expanded(self) -> Iterator[tuple[int, str, str, str | None]]:
-        """Give index, message, signal and validity signal of each member of the row."""
-        for index, keys in _expand(self.repeat, self.first_index):
-            valid = self.valid_signal.format(**keys) if self.valid_signal else None
-            yield index, self.message.format(**keys), self.signal.format(**keys), valid
-
-    @model_validator(mode="after")
-    def _expands(self) -> SignalMap:
-        _check_repeat(self.repeat)
-        try:
-            next(self.expanded(), None)
-        except (KeyError, ValueError, IndexError) as error:
-            raise ValueError(f"the name holds {error}, which repeat does not define") from None
-        return self
-
-
-class Checksum(StrictModel):
-    """Checksum of a message, over its other bytes."""
-
-    signal: Name
-    kind: ChecksumKind
-    data_id: Annotated[Integer, Field(ge=0, le=0xFFFF)] | None = None
-    """Added behind the data before the checksum is computed, as AUTOSAR E2E does."""
-
-
-class Counter(StrictModel):
-    """Alive counter of a message."""
-
-    signal: Name
-    modulo: Annotated[Integer, Field(ge=2)] = 16
-
-
-class MessageIntegrity(StrictModel):
-    """What protects messages of the device; ``message`` may hold ``*``."""
-
-    message: Name
-    checksum: Checksum | None = None
-    counter: Counter | None = None
-
-
-class CommandSignal(StrictModel):
-    """A signal of a command message and what fills it."""
-
-    signal: Name
-    source: CommandQuantity | None = None
-    """Absent: the constant ``offset``."""
-    repeat: Repeat = Field(default_factory=dict)
-    first_index: Index = 0
-    scale: Number = 1.0
-    offset: Number = 0.0
-
-
-class CommandMap(StrictModel):
-    """A message that is sent to the device."""
-
-    message: Name
-    repeat: Repeat = Field(default_factory=dict)
-    """One message each; the first index of its signals goes on from message to message."""
-    period_s: Positive
-    signals: tuple[CommandSignal, ...]
-    counter: Counter | None = None
-    checksum: Checksum | None = None
-
-    @model_validator(mode="after")
-    def _expands(self) -> CommandMap:
-        _check_repeat(self.repeat)
-        keys = {key: first for key, (first, _) in self.repeat.items()}
-        for text, own in ((self.message, {}), *((item.signal, item.repeat) for item in self.signals)):
-            _check_repeat(own)
-            if both := sorted(keys.keys() & own.keys()):
-                raise ValueError(f"repeat.{both[0]}: the message and its signal '{text}' both define it")
-            try:
-                text.format(**keys, **{key: first for key, (first, _) in own.items()})
-            except (KeyError, ValueError, IndexError) as error:
-                raise ValueError(f"the name '{text}' holds {error}, which repeat does not define") from None
-        return self
-
-
-class Device(StrictModel):
-    """The device on the bus and how its messages are read and written."""
-
-    type: Name
-    """Folder in openbms_drivers/devices; ``generic`` for a DBC that needs no code of its own."""
-    dbc: Name
-    """Path relative to the pack file, or ``package://openbms_drivers/…`` for a shipped one."""
-    bitrate_bit_per_s: Count = 500_000
-    silent_after_s: Positive = 1.0
-    """Without a frame of the pack for this long the bus counts as silent."""
-    trigger_message: str | None = None
-    """A scan is closed when this message arrives; absent: by time alone."""
-    record_frames: bool = False
-    """Publish can_rx and can_tx."""
-    integrity: tuple[MessageIntegrity, ...] = ()
-    signals: Annotated[tuple[SignalMap, ...], Field(min_length=1)]
-    commands: tuple[CommandMap, ...] = ()
 
 
 class Measurement(StrictModel):

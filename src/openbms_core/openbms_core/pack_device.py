@@ -1,0 +1,222 @@
+"""The device on the bus, in the pack file: where each quantity comes from, and what is sent."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from openbms_core.config_file import Integer, Number, Positive, StrictModel
+
+__all__ = [
+    "CommandMap",
+    "CommandQuantity",
+    "CommandSignal",
+    "Count",
+    "Device",
+    "Index",
+    "MessageIntegrity",
+    "Name",
+    "Quantity",
+    "SignalMap",
+]
+
+Count = Annotated[Integer, Field(ge=1)]
+Index = Annotated[Integer, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+Repeat = dict[str, tuple[Integer, Integer]]
+
+Quantity = Literal[
+    "cell_voltage_v",
+    "redundant_cell_voltage_v",
+    "cell_balancing",
+    "temperature_degc",
+    "string_current_a",
+    "redundant_string_current_a",
+    "string_charge_counter_ah",
+    "string_voltage_v",
+    "link_voltage_v",
+    "contactor_positive",
+    "contactor_negative",
+    "contactor_precharge",
+    "insulation_resistance_ohm",
+    "interlock",
+    "emergency_stop",
+    "ignition",
+    "charging_plug",
+    "smoke",
+    "gas",
+    "pressure_pa",
+    "supply_voltage_v",
+    "coolant_flow_m3_per_s",
+    "actuator_feedback",
+    "auxiliary_power_w",
+    "reported_cell_voltage_minimum_v",
+    "reported_cell_voltage_maximum_v",
+    "reported_temperature_minimum_degc",
+    "reported_temperature_maximum_degc",
+    "reported_soc",
+    "reported_charge_current_limit_a",
+    "reported_discharge_current_limit_a",
+]
+"""What a signal of the device can be mapped to."""
+
+CommandQuantity = Literal[
+    "contactor_positive",
+    "contactor_negative",
+    "contactor_precharge",
+    "requested_state",
+    "answered_scan",
+    "bleed",
+    "heater",
+    "pump",
+    "fan",
+    "chiller",
+    "charge_enable",
+    "charge_voltage_v",
+    "charge_current_a",
+]
+"""What can be sent to a device."""
+
+ChecksumKind = Literal["crc8_sae_j1850", "crc8_sae_j1850_zero", "crc8_2f", "xor", "sum", "nibble_sum"]
+
+
+def _expand(repeat: Repeat, first_index: int) -> Iterator[tuple[int, dict[str, int]]]:
+    ranges = [range(first, last + 1) for first, last in repeat.values()]
+    for count, values in enumerate(itertools.product(*ranges)):
+        yield first_index + count, dict(zip(repeat, values, strict=True))
+
+
+def _check_repeat(repeat: Repeat) -> None:
+    for key, (first, last) in repeat.items():
+        if last < first:
+            raise ValueError(f"repeat.{key}: the last value {last} is below the first {first}")
+
+
+class SignalMap(StrictModel):
+    """Where a quantity comes from: signals of the DBC, one or a row of them.
+
+    With ``repeat: {m: [0, 7], c: [0, 11]}`` the names may hold ``{m}`` and ``{c}`` (also ``{c:02d}``); the
+    last key runs
+    fastest and the index of the quantity counts up from ``first_index``.
+    """
+
+    to: Quantity
+    message: Name
+    signal: Name
+    repeat: Repeat = Field(default_factory=dict)
+    first_index: Index = 0
+    scale: Number = 1.0
+    """The DBC's physical value is multiplied by this (sign flips, unit conversion), after that ``offset`` is
+    added."""
+    offset: Number = 0.0
+    minimum: Number | None = None
+    """Plausible range of the quantity, after scale and offset."""
+    maximum: Number | None = None
+    not_available_raw: tuple[Integer, ...] = ()
+    """Raw values by which the device says that it has no value."""
+    valid_signal: str | None = None
+    """Signal of the same message that tells whether the value is valid (repeat keys allowed)."""
+    valid_when: Integer = 1
+    true_when: tuple[Integer, ...] = (1,)
+    """Raw values that mean on / closed / pressed, for on-off quantities."""
+    max_age_s: Positive | None = None
+    """Age at which a value is stale; absent: the pack's measurement.max_age_s of this quantity."""
+
+    def expanded(self) -> Iterator[tuple[int, str, str, str | None]]:
+        """Give index, message, signal and validity signal of each member of the row."""
+        for index, keys in _expand(self.repeat, self.first_index):
+            valid = self.valid_signal.format(**keys) if self.valid_signal else None
+            yield index, self.message.format(**keys), self.signal.format(**keys), valid
+
+    @model_validator(mode="after")
+    def _expands(self) -> SignalMap:
+        _check_repeat(self.repeat)
+        try:
+            next(self.expanded(), None)
+        except (KeyError, ValueError, IndexError) as error:
+            raise ValueError(f"the name holds {error}, which repeat does not define") from None
+        return self
+
+
+class Checksum(StrictModel):
+    """Checksum of a message, over its other bytes."""
+
+    signal: Name
+    kind: ChecksumKind
+    data_id: Annotated[Integer, Field(ge=0, le=0xFFFF)] | None = None
+    """Added behind the data before the checksum is computed, as AUTOSAR E2E does."""
+
+
+class Counter(StrictModel):
+    """Alive counter of a message."""
+
+    signal: Name
+    modulo: Annotated[Integer, Field(ge=2)] = 16
+
+
+class MessageIntegrity(StrictModel):
+    """What protects messages of the device; ``message`` may hold ``*``."""
+
+    message: Name
+    checksum: Checksum | None = None
+    counter: Counter | None = None
+
+
+class CommandSignal(StrictModel):
+    """A signal of a command message and what fills it."""
+
+    signal: Name
+    source: CommandQuantity | None = None
+    """Absent: the constant ``offset``."""
+    repeat: Repeat = Field(default_factory=dict)
+    first_index: Index = 0
+    scale: Number = 1.0
+    offset: Number = 0.0
+
+
+class CommandMap(StrictModel):
+    """A message that is sent to the device."""
+
+    message: Name
+    repeat: Repeat = Field(default_factory=dict)
+    """One message each; the first index of its signals goes on from message to message."""
+    period_s: Positive
+    signals: tuple[CommandSignal, ...]
+    counter: Counter | None = None
+    checksum: Checksum | None = None
+
+    @model_validator(mode="after")
+    def _expands(self) -> CommandMap:
+        _check_repeat(self.repeat)
+        keys = {key: first for key, (first, _) in self.repeat.items()}
+        for text, own in ((self.message, {}), *((item.signal, item.repeat) for item in self.signals)):
+            _check_repeat(own)
+            if both := sorted(keys.keys() & own.keys()):
+                raise ValueError(f"repeat.{both[0]}: the message and its signal '{text}' both define it")
+            try:
+                text.format(**keys, **{key: first for key, (first, _) in own.items()})
+            except (KeyError, ValueError, IndexError) as error:
+                raise ValueError(f"the name '{text}' holds {error}, which repeat does not define") from None
+        return self
+
+
+class Device(StrictModel):
+    """The device on the bus and how its messages are read and written."""
+
+    type: Name
+    """Folder in openbms_drivers/devices; ``generic`` for a DBC that needs no code of its own."""
+    dbc: Name
+    """Path relative to the pack file, or ``package://openbms_drivers/…`` for a shipped one."""
+    bitrate_bit_per_s: Count = 500_000
+    silent_after_s: Positive = 1.0
+    """Without a frame of the pack for this long the bus counts as silent."""
+    trigger_message: str | None = None
+    """A scan is closed when this message arrives; absent: by time alone."""
+    record_frames: bool = False
+    """Publish can_rx and can_tx."""
+    integrity: tuple[MessageIntegrity, ...] = ()
+    signals: Annotated[tuple[SignalMap, ...], Field(min_length=1)]
+    commands: tuple[CommandMap, ...] = ()
