@@ -5,6 +5,7 @@ ros2 launch openbms_bringup openbms.launch.py pack:=my_pack.yaml can_interface:=
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from launch_ros.actions import Node
 from launch import LaunchDescription
 
 EXIT_CONFIGURATION = 2
+# A process that ends with this asks for the end of the whole system (node power_manager).
+EXIT_POWER_DOWN = 10
 # Time between SIGTERM and SIGKILL; SIGINT, which opens the contactors in order, has the pack's own deadline.
 KILL_AFTER_TERM_S = 2.0
 
@@ -56,12 +59,38 @@ def _plan(context, folder):
     return json.loads(done.stdout)
 
 
-def _on_exit(name, critical):
+class _PowerDown:
+    """Runs the host's command when the last process has ended after the key went off."""
+
+    def __init__(self, command, processes):
+        self._command = command
+        self._left = set(processes)
+        self.asked = False
+
+    def ended(self, name):
+        """Note the end of a process; give what is to be said."""
+        self._left.discard(name)
+        if not self.asked or self._left or not self._command:
+            return []
+        text = shlex.join(self._command)
+        try:
+            subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+        except OSError as error:
+            return [LogInfo(msg=f"openbms: {text}: cannot be run ({error.strerror})")]
+        return [LogInfo(msg=f"openbms: everything has ended; running: {text}")]
+
+
+def _on_exit(name, critical, power_down):
     """React to a process that is gone: one that refuses its configuration is not tried again."""
 
     def react(event, context):
+        if event.returncode == EXIT_POWER_DOWN and not context.is_shutdown:
+            power_down.asked = True
+            asks = "openbms: the key is off: ordered power-down"
+            said = power_down.ended(name)
+            return [LogInfo(msg=asks), EmitEvent(event=Shutdown(reason=asks)), *said]
         if context.is_shutdown:
-            return []
+            return power_down.ended(name)
         if event.returncode != EXIT_CONFIGURATION:
             return [LogInfo(msg=f"openbms: process '{name}' is gone (exit code {event.returncode})")]
         refusal = f"openbms: process '{name}' refuses its configuration (see its message above)"
@@ -83,6 +112,7 @@ def _processes(context):
     if extra and not Path(extra).is_file():
         raise RuntimeError(f"params: no such file: {extra}")
     actions = [LogInfo(msg=f"openbms: pack {plan['pack']}, bus {plan['bus']}")]
+    power_down = _PowerDown(plan["after_power_down"], plan["processes"])
     for name, process in plan["processes"].items():
         restart = process["respawn_delay_s"]
         actions.append(
@@ -101,7 +131,7 @@ def _processes(context):
                 respawn_delay=restart,
                 sigterm_timeout=str(plan["stop_deadline_s"]),
                 sigkill_timeout=str(KILL_AFTER_TERM_S),
-                on_exit=_on_exit(name, process["critical"]),
+                on_exit=_on_exit(name, process["critical"], power_down),
             )
         )
     return actions

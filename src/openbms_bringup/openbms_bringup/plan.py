@@ -249,6 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "stop_deadline_s": plan.stop_deadline_s,
             "bus": plan.bus_text,
             "pack": str(plan.pack_path),
+            "after_power_down": plan.system.after_power_down,
             "processes": {
                 name: {
                     "arguments": plan.arguments(name),

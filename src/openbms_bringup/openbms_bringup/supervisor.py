@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from openbms_bringup.log_filter import LogFilter
+from openbms_bringup.power_down import EXIT_POWER_DOWN
 from openbms_bringup.system import Restart
 
 __all__ = ["EXIT_CONFIGURATION", "ProcessSpec", "Supervised", "Supervisor"]
@@ -141,6 +142,8 @@ class Supervisor:
         self._stop_stage = 0
         self.refused: str = ""
         """Name of the critical process that refused its configuration; empty: none."""
+        self.power_down: str = ""
+        """Name of the process that ended to ask for the end of the whole system; empty: none did."""
 
     @property
     def stopping(self) -> bool:
@@ -210,8 +213,11 @@ class Supervisor:
 
     def _ended(self, one: Supervised, code: int, now_s: float) -> None:
         if self.stopping:
-            if code not in (0, -signal.SIGINT, -signal.SIGTERM) and not one.forced:
+            if code not in (0, EXIT_POWER_DOWN, -signal.SIGINT, -signal.SIGTERM) and not one.forced:
                 self._say(True, f"{one.spec.name} ended with {describe_exit(code)}; see {one.log_path}")
+            return
+        if code == EXIT_POWER_DOWN:
+            one.given_up, self.power_down = True, one.spec.name
             return
         one.deaths.append(code)
         if code == EXIT_CONFIGURATION:

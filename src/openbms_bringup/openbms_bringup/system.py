@@ -118,6 +118,9 @@ class SystemFile(StrictModel):
     pack: Annotated[str, Field(min_length=1)]
     """Name of a shipped pack file, or a path relative to this file."""
     bus: Bus
+    after_power_down: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    """Command of the host, with its arguments, that is run when everything has ended after the key went off
+    (node power_manager), such as ``[systemctl, poweroff]``; empty: none."""
     processes: Annotated[dict[RosName, ProcessEntry], Field(min_length=1)]
     nodes: Annotated[dict[RosName, NodeEntry], Field(min_length=1)]
 

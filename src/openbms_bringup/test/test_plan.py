@@ -75,6 +75,7 @@ def test_as_a_program_it_prints_json_and_writes_files(tmp_path: Path, capsys) ->
     assert main(["--system", "demo", "--parameters-to", str(tmp_path)]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert list(plan["processes"]) == ["sim", "driver", "safety", "bms", "data", "ui"]
+    assert plan["after_power_down"] == [], "nothing is done to the host unasked"
     for name, process in plan["processes"].items():
         assert process["arguments"][2:4] == ["--process", name]
         assert all(key.startswith("/**/") for key in yaml.safe_load(Path(process["parameters"]).read_text()))

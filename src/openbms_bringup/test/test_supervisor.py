@@ -104,6 +104,16 @@ def test_a_refused_configuration_is_not_tried_again(run) -> None:
     assert "driver: openbms: wrong pack" in it.said
 
 
+def test_a_process_that_asks_for_the_end_is_not_started_again(run) -> None:
+    it = run(spec("bms", "raise SystemExit(10)"), spec("data", POLITE))
+    it.until(lambda: it.supervisor.power_down == "bms")
+    bms, data = it.supervisor.processes
+    assert data.running, "ending the others in order is up to the loop"
+    it.supervisor.stop()
+    assert bms.starts == 1 and bms.deaths == []
+    assert it.supervisor.forced == [] and it.said == []
+
+
 def test_who_does_not_end_is_terminated_then_killed_and_named(run) -> None:
     it = run(spec("deaf", DEAF), spec("polite", POLITE), deadline_s=0.2)
     it.until(it.up)

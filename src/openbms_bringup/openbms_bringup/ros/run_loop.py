@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from openbms_bringup.host import run_on_host
 from openbms_bringup.run import PreparedRun, folder_mb, supervisor_of, write_summary
 from openbms_bringup.status import PackStatus, ProcessUse, one_line, rows, short_path, summary
 from openbms_bringup.supervisor import Supervised, Supervisor, describe_exit
@@ -117,6 +119,8 @@ class RunLoop:
             self._reason = f"{duration_s:g} s are over"
         elif self._status.test_finished:
             self._reason = "the recorded test has ended"
+        elif supervisor.power_down:
+            self._reason = "the key is off: ordered power-down"
         elif supervisor.refused:
             self._reason = f"{supervisor.refused} refuses its configuration"
         elif supervisor.all_ended and all(one.given_up for one in supervisor.processes):
@@ -126,7 +130,11 @@ class RunLoop:
     def _end(self, supervisor: Supervisor, executor: Any, future: Any) -> None:
         """End every process; go on listening, so that the opening of the contactors is seen."""
         self._state_at_end = (self._status.state, self._status.reason)
-        self._not_running = [one.spec.name for one in supervisor.processes if not one.running]
+        self._not_running = [
+            one.spec.name
+            for one in supervisor.processes
+            if not one.running and one.spec.name != supervisor.power_down
+        ]
         if self._not_running:
             self._say(True, f"not running at the end: {', '.join(self._not_running)}; their logs say why")
         self._sample(supervisor, memory=True)
@@ -247,7 +255,18 @@ class RunLoop:
             write_summary(self._run.options.summary, content)
         if supervisor.refused:
             return 2
-        return 1 if supervisor.forced or self._not_running else 0
+        failed = bool(supervisor.forced or self._not_running)
+        if supervisor.power_down and self._run.plan.system.after_power_down:
+            failed |= not self._run_on_host(self._run.plan.system.after_power_down)
+        return 1 if failed else 0
+
+    def _run_on_host(self, command: list[str]) -> bool:
+        """Run the command that follows a power-down; tell whether it went well."""
+        self._say(False, f"everything has ended; running: {shlex.join(command)}")
+        problem = run_on_host(command)
+        if problem:
+            self._say(True, problem)
+        return not problem
 
     def _print_summary(self, content: dict[str, Any]) -> None:
         status = self._status

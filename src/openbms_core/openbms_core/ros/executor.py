@@ -129,8 +129,9 @@ def run_nodes(
         # what was made at start stays: a full collection in the middle of a scan would cost milliseconds
         gc.collect()
         gc.freeze()
-        while not stop.count and rclpy.ok():
+        while not stop.count and rclpy.ok() and all(node.exit_code is None for node in nodes):
             _spin_slice(executor, nodes, fail_safe)
+        code = next((node.exit_code for node in nodes if node.exit_code), 0)
         _wind_down(executor, nodes, fail_safe)
     except ConfigError as error:
         sys.stderr.write(f"openbms: {error}\n")

@@ -34,7 +34,6 @@ __all__ = ["BmsNode", "Freshness", "run_nodes"]
 
 _OF_EVERY_NODE = ("can_interface", "can_channel", "can_host", "can_port")
 """A starter tells every node where the bus is; most do not ask."""
-_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
 class Freshness:
@@ -77,11 +76,15 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
 
     stop_deadline_s: float = 2.0
     """The process ends this long after SIGINT or SIGTERM, even if the node is not ready."""
+    exit_code: int | None = None
+    """Set by the node itself: its process ends in order, with this exit code."""
     fail_safe: bool = False
     """An exception in a callback of its process ends the process at once (driver, safety monitor)."""
 
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
+        # one a node: the executor warns of many timers on one clock, and a process has several nodes
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.active = False
         self.stop_requested = False
         self._winding_down_since: float | None = None
@@ -109,8 +112,8 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
             DIAGNOSTICS,
             qos_profile(topic_row(DIAGNOSTICS)),
         )
-        self._diagnostics_timer = self.create_timer(1.0, self._publish_diagnostics, clock=_STEADY)
-        self._wind_down_timer = self.create_timer(0.05, self._check_wound_down, clock=_STEADY)
+        self._diagnostics_timer = self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
+        self._wind_down_timer = self.create_timer(0.05, self._check_wound_down, clock=self._steady)
         self._wind_down_timer.cancel()
 
     # ---- what a subclass overrides ----
@@ -255,7 +258,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
             if self.acting:
                 callback()
 
-        timer = self.create_timer(period_s, due, clock=_STEADY)
+        timer = self.create_timer(period_s, due, clock=self._steady)
         self._timers_made.append(timer)
         return timer
 
