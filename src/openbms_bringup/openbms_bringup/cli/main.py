@@ -193,6 +193,23 @@ def request(
     _answer(lambda: request_state(state, namespace))
 
 
+@app.command()
+def why(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs")] = False,
+    namespace: Annotated[str, typer.Option(help="Namespace of the pack")] = "bms",
+) -> None:
+    """Say why the contactors are open, why it may not charge, and what to do about each fault."""
+    _need_ros()
+    from openbms_bringup.ros.listen_once import listen_once
+    from openbms_bringup.why import explain, text
+
+    heard = _checked(lambda: listen_once(("state", "faults", "limits"), namespace))
+    report = explain(heard["state"], heard["faults"], heard["limits"])
+    typer.echo(json.dumps(report, indent=2) if as_json else text(report))
+    sys.stdout.flush()
+    os._exit(0)
+
+
 @app.command("clear-faults")
 def clear_faults(
     ids: Annotated[
