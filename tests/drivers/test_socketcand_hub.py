@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -106,3 +107,23 @@ def test_scans_and_heartbeat_and_a_hub_that_dies(
         loop.stop()
         again.stop()
     assert loop.failure is None
+
+
+def test_who_waits_for_a_frame_can_be_woken(hub: CanHub) -> None:
+    """Nothing comes on the bus: a new command must not wait for it."""
+    bus = Bus("socketcand", "can0", "127.0.0.1", hub.port)
+    bus.open()
+    ended = threading.Event()
+    waiting = threading.Thread(target=lambda: (bus.receive(60.0), ended.set()), daemon=True)
+    waiting.start()
+    bus.wake()
+    assert ended.wait(PATIENCE_S), "woken, long before its time is over"
+    bus.wake()
+    assert bus.receive(60.0) is None, "one that came before the wait counts too"
+    other, send = device_on(hub)
+    bus.wake()
+    send()
+    got = bus.receive(PATIENCE_S) or bus.receive(PATIENCE_S)
+    assert got is not None, "a frame that came with it is not lost"
+    other.shutdown()
+    bus.close()

@@ -156,6 +156,40 @@ def test_from_start_to_drive_to_a_fault_and_back(bench):
     assert json.loads(bench.record.read_text())["start_count"] == 1
 
 
+@pytest.mark.parametrize(
+    "cause", [{"cells_v": [4.3, 3.7, 3.7, 3.7], "current_a": 6.0}, {"emergency_stop": 1}]
+)
+def test_the_command_goes_out_first_but_behind_the_request_for_zero_current_where_it_opens(bench, cause):
+    node = bench.start(SafetyMonitorNode)
+    sent = []
+    for name in ("limits", "state", "command"):
+        publisher = getattr(node, f"_{name}")
+        publish = publisher.publish
+        publisher.publish = lambda m, name=name, publish=publish: (sent.append((name, m)), publish(m))
+    bench.close()
+    bench.rig.values |= cause
+    bench.until_state(State.FAULT)
+    decisions = [sent[n : n + 3] for n in range(0, len(sent) - 2, 3)]
+    closed = False
+    opening = None
+    for decision in decisions:
+        said = dict(decision)
+        now_closed = bool(said["command"].positive[0])
+        order = [name for name, _ in decision]
+        if closed and not now_closed and opening is None:
+            opening = said
+            assert order == ["limits", "state", "command"]
+        elif opening is None:
+            assert order == ["command", "state", "limits"]
+        closed = now_closed
+    assert opening is not None
+    asked = next(said for said in map(dict, decisions) if said["state"].zero_current_requested)
+    assert asked["limits"].charge_current == asked["limits"].discharge_current == 0.0
+    position = {id(message): n for n, (_, message) in enumerate(sent)}
+    opened = position[id(opening["command"])]
+    assert max(position[id(asked["state"])], position[id(asked["limits"])]) < opened
+
+
 def test_a_silent_driver_opens(bench):
     bench.start(SafetyMonitorNode)
     bench.close()

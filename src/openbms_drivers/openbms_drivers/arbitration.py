@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -57,6 +57,27 @@ class _Held(Generic[CommandT]):
         """When what is fresh now expires; infinite if nothing is."""
         held = self._held
         return held[1] if held is not None and now_s <= held[1] else math.inf
+
+
+class _Allowed(NamedTuple):
+    """The monitor's state, its contactors as plain numbers."""
+
+    status: BmsStatus
+    contactors: tuple[int, ...]
+
+
+class _Ordered(NamedTuple):
+    """A contactor command as plain numbers."""
+
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+    precharge: tuple[int, ...]
+    requested_state: int
+    answered_scan: int
+
+    @property
+    def opens_all(self) -> bool:
+        return not (any(self.positive) or any(self.negative) or any(self.precharge))
 
 
 @dataclass(frozen=True)
@@ -108,15 +129,16 @@ class Arbiter:
         self._strings = pack.topology.strings
         self._cells = pack.topology.cell_count
         longest = pack.contactors.command_valid_for_s
-        self._state: _Held[BmsStatus] = _Held(longest)
-        self._contactors: _Held[ContactorCommand] = _Held(longest)
-        self._balancing: _Held[BalancingCommand] = _Held(_LONGEST_VALID_S)
+        self._state: _Held[_Allowed] = _Held(longest)
+        self._contactors: _Held[_Ordered] = _Held(longest)
+        self._balancing: _Held[tuple[int, ...]] = _Held(_LONGEST_VALID_S)
         self._thermal: _Held[ThermalCommand] = _Held(_LONGEST_VALID_S)
         self._charge: _Held[ChargeCommand] = _Held(_LONGEST_VALID_S)
         self._held = (self._state, self._contactors, self._balancing, self._thermal, self._charge)
         self.changed = True
         """Something came since this was cleared."""
         self._longest_s = longest
+        self._opened, self._no_bleed = (0,) * self._strings, (0,) * self._cells
         self._may_close = False
         self._decided_s = -math.inf
 
@@ -133,7 +155,7 @@ class Arbiter:
                 f"state has {len(state.contactor_command)} contactors, the pack has {3 * self._strings}: "
                 "refused"
             )
-        self._state.set(state, state.valid_for_s, now_s)
+        self._state.set(_Allowed(state, _plain(state.contactor_command)), state.valid_for_s, now_s)
         self.changed = True
         return None
 
@@ -141,7 +163,14 @@ class Arbiter:
         """Take a contactor command; gives a sentence if it is refused."""
         if {len(command.positive), len(command.negative), len(command.precharge)} != {self._strings}:
             return f"contactor_command is not for {self._strings} string(s): refused"
-        self._contactors.set(command, command.valid_for_s, now_s)
+        ordered = _Ordered(
+            _plain(command.positive),
+            _plain(command.negative),
+            _plain(command.precharge),
+            int(command.requested_state),
+            command.scan_number & 0xFF,
+        )
+        self._contactors.set(ordered, command.valid_for_s, now_s)
         self.changed = True
         return None
 
@@ -149,7 +178,8 @@ class Arbiter:
         """Take a balancing command; gives a sentence if it is refused."""
         if len(command.bleed) != self._cells:
             return f"balancing_command is for {len(command.bleed)} cells, the pack has {self._cells}: refused"
-        self._balancing.set(command, command.valid_for_s, now_s)
+        bleed = tuple([int(value == 1) for value in _plain(command.bleed)])
+        self._balancing.set(bleed, command.valid_for_s, now_s)
         self.changed = True
         return None
 
@@ -170,39 +200,37 @@ class Arbiter:
         """The monitor has commanded everything open since the start and since the last expiry."""
         return self._may_close
 
-    def _follow(self, state: BmsStatus | None, contactors: ContactorCommand | None, now_s: float) -> bool:
+    def _follow(self, allowed: _Allowed | None, ordered: _Ordered | None, now_s: float) -> bool:
         """Tell whether a command to close counts: not before one to open came, now and after every gap."""
-        if state is None or contactors is None or now_s - self._decided_s > self._longest_s:
+        if allowed is None or ordered is None or now_s - self._decided_s > self._longest_s:
             self._may_close = False
-        if state is not None and contactors is not None:
-            order = (contactors.positive, contactors.negative, contactors.precharge)
-            self._may_close |= not (np.any(state.contactor_command) or np.any(order))
+        if allowed is not None and ordered is not None:
+            self._may_close |= ordered.opens_all and not any(allowed.contactors)
         self._decided_s = now_s
         return self._may_close
 
     def fresh_state(self, now_s: float) -> BmsStatus | None:
         """Give the monitor's state while it is fresh."""
-        return self._state.fresh(now_s)
+        allowed = self._state.fresh(now_s)
+        return None if allowed is None else allowed.status
 
     def outputs(self, now_s: float) -> Outputs:
         """Decide what the device is told now (monotonic time); asked by one loop, without long gaps."""
-        state = self._state.fresh(now_s)
-        contactors = self._contactors.fresh(now_s)
-        strings = range(self._strings)
-        opened = (0,) * self._strings
-        positive = negative = precharge = opened
+        allowed = self._state.fresh(now_s)
+        ordered = self._contactors.fresh(now_s)
+        state = None if allowed is None else allowed.status
+        positive = negative = precharge = self._opened
         requested = int(State.STANDBY)
-        if self._follow(state, contactors, now_s) and state is not None and contactors is not None:
+        if self._follow(allowed, ordered, now_s) and allowed is not None and ordered is not None:
             # closed only where command and state agree: whichever opens first wins
-            allowed = state.contactor_command
-            positive = tuple(int(contactors.positive[s] == 1 and allowed[3 * s] == 1) for s in strings)
-            negative = tuple(int(contactors.negative[s] == 1 and allowed[3 * s + 1] == 1) for s in strings)
-            precharge = tuple(int(contactors.precharge[s] == 1 and allowed[3 * s + 2] == 1) for s in strings)
-            requested = int(contactors.requested_state)
-        bleed: tuple[int, ...] = (0,) * self._cells
+            positive = _both(ordered.positive, allowed.contactors[0::3])
+            negative = _both(ordered.negative, allowed.contactors[1::3])
+            precharge = _both(ordered.precharge, allowed.contactors[2::3])
+            requested = ordered.requested_state
         balancing = self._balancing.fresh(now_s)
+        bleed = self._no_bleed
         if state is not None and state.balancing_allowed and balancing is not None:
-            bleed = tuple((np.asarray(balancing.bleed) == 1).astype(int).tolist())
+            bleed = balancing
         thermal = self._thermal.fresh(now_s) if state is not None else None
         safe = self._pack.thermal_safe
         heat = thermal is not None and state is not None and state.heating_allowed
@@ -221,7 +249,7 @@ class Arbiter:
             contactor_negative=negative,
             contactor_precharge=precharge,
             requested_state=requested,
-            answered_scan=_NO_ANSWER if contactors is None else contactors.scan_number & 0xFF,
+            answered_scan=_NO_ANSWER if ordered is None else ordered.answered_scan,
             bleed=bleed,
             heater=_duty(thermal.heater, 0.0) if heat and thermal is not None else 0.0,
             pump=_duty(thermal.pump, safe.pump) if thermal is not None else safe.pump,
@@ -231,6 +259,14 @@ class Arbiter:
             charge_voltage_v=max(charge.voltage_v, 0.0) if charging and charge is not None else 0.0,
             charge_current_a=max(charge.current_a, 0.0) if charging and charge is not None else 0.0,
         )
+
+
+def _plain(values: Any) -> tuple[int, ...]:
+    return tuple(np.asarray(values).tolist())
+
+
+def _both(ordered: tuple[int, ...], allowed: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([int(one == other == 1) for one, other in zip(ordered, allowed, strict=True)])
 
 
 def _duty(value: float, otherwise: float) -> float:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import logging
 import math
+import os
 import select
 import socket
 import struct
@@ -29,6 +30,8 @@ _QUEUE_TIMEOUT_S = 0.02
 """A transmit queue that is full stays full while nobody acknowledges."""
 _PLAUSIBLE_DELAY_S = 0.5
 _EMPTY_READS_BEFORE_CHECK = 3
+_LONGEST_WAIT_S = 0.01
+"""An interface without a file descriptor cannot be woken: it is asked this often."""
 
 # it warns at each frame that arrives in two pieces, and at each refused connection
 logging.getLogger("can.interfaces.socketcand").setLevel(logging.CRITICAL)
@@ -71,6 +74,12 @@ class Bus:
         self._bus: Any = None
         self._socket: socket.socket | None = None
         self._empty_reads = 0
+        self._poll: select.poll | None = None
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._wake)
 
     @property
     def is_open(self) -> bool:
@@ -109,12 +118,26 @@ class Bus:
             raise self._error(error) from error
         self._empty_reads = 0
         self._socket = getattr(self._bus, "_SocketCanDaemonBus__socket", None)
+        self._poll = self._poll_of(self._socket or self._bus)
         if self._socket is not None:
             with contextlib.suppress(
                 OSError
             ):  # a server that hangs must not hang the loop that sends the heartbeat
                 limit = struct.pack("ll", 0, int(_SEND_TIMEOUT_S * 1e6))
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def _poll_of(self, source: Any) -> select.poll | None:
+        """Give what waits for a frame or to be woken; None where the interface has no file descriptor."""
+        try:
+            descriptor = int(source.fileno())
+        except (AttributeError, NotImplementedError, OSError, ValueError):
+            return None
+        if descriptor < 0:
+            return None
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        return poll
 
     def _knock(self) -> None:
         """See whether a socketcand server answers: python-can's client would spin for 10 s or wait for
@@ -126,15 +149,30 @@ class Bus:
 
     def close(self) -> None:
         """Close the bus."""
-        bus, self._bus, self._socket = self._bus, None, None
+        bus, self._bus, self._socket, self._poll = self._bus, None, None, None
         if bus is not None:
             with contextlib.suppress(Exception):
                 bus.shutdown()
 
     # ---- frames
 
+    def wake(self) -> None:
+        """End the wait of :meth:`receive` now, or the next one; called by another thread."""
+        os.eventfd_write(self._wake, 1)
+
     def receive(self, timeout_s: float) -> Any | None:
-        """Wait for one frame; None if none came in time (BusError if the bus is lost)."""
+        """Wait for one frame; None if none came in time or it was woken (BusError if the bus is lost)."""
+        if timeout_s > 0.0:
+            if self._poll is None:
+                timeout_s = min(timeout_s, _LONGEST_WAIT_S)
+            else:
+                ready = [descriptor for descriptor, _ in self._poll.poll(1000.0 * timeout_s)]
+                if self._wake in ready:
+                    os.eventfd_read(self._wake)
+                    ready.remove(self._wake)
+                if not ready:
+                    return None
+                timeout_s = 0.0
         try:
             message = self._bus.recv(timeout_s)
         except Exception as error:

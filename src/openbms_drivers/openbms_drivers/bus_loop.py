@@ -20,8 +20,9 @@ __all__ = ["BusLoop"]
 _FIRST_RETRY_S = 0.2
 _LAST_RETRY_S = 5.0
 _SEND_PAUSE_S = 0.05
-_LONGEST_WAIT_S = 0.01
-"""A new command waits for this long at most."""
+_LONGEST_WAIT_S = 0.1
+"""The loop looks after itself this often, also where nothing comes and nobody wakes it."""
+_CLOSED_WAIT_S = 0.01
 _BATCH = 256
 _REOPEN_SILENT_S = 5.0
 """A TCP connection that brought nothing for this long may be half open: it is opened anew."""
@@ -92,10 +93,15 @@ class BusLoop:
     def stop(self, timeout_s: float = 2.0) -> None:
         """End the thread and close the bus: nothing is sent any more."""
         self._end.set()
+        self._bus.wake()
         if self._thread is not None:
             self._thread.join(timeout_s)
             if not self._thread.is_alive():
                 self._thread = None
+
+    def wake(self) -> None:
+        """Say that a command has changed: it is sent now, and not when the next frame comes."""
+        self._bus.wake()
 
     @property
     def running(self) -> bool:
@@ -112,7 +118,7 @@ class BusLoop:
                 self.turned_s = self._monotonic_s()
                 if not self._bus.is_open and not self._try_to_open():
                     self._close_due_scan()
-                    self._end.wait(_LONGEST_WAIT_S)
+                    self._end.wait(_CLOSED_WAIT_S)
                     continue
                 try:
                     self._turn()

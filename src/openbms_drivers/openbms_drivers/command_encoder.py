@@ -13,10 +13,11 @@ from typing import Any
 
 from openbms_core.frame_integrity import checksum, covered_bytes
 from openbms_core.pack import CommandMap, CommandSignal, LoadedPack
-from openbms_drivers.arbitration import Arbiter
+from openbms_drivers.arbitration import Arbiter, Outputs
 from openbms_drivers.bit_field import BitField
 from openbms_drivers.database import Database
 from openbms_drivers.frame import BIT_RATE_SWITCH, EXTENDED, FD, Frame
+from openbms_drivers.message_packer import MessagePacker
 
 __all__ = ["CommandEncoder"]
 
@@ -44,14 +45,19 @@ class _Outgoing:
     message: Any
     period_s: float
     signals: list[_Filled]
-    base: dict[str, float]
     flags: int
-    counter: tuple[str, int] | None = None
+    packer: MessagePacker
+    modulo: int | None = None
+    """Of its counter."""
     checksum: tuple[BitField, str, int | None] | None = None
     next_s: float = -math.inf
     changed_s: float = -math.inf
     count: int = 0
+    sources: tuple[str, ...] = ()
+    wanted: tuple[Any, ...] | None = None
+    """What the sources said when the message was last looked at."""
     last: list[float] = field(default_factory=list)
+    """Values of the last frame; empty: what was last sent does not count."""
 
 
 class CommandEncoder:
@@ -99,43 +105,57 @@ class CommandEncoder:
         built = []
         for turn, names in enumerate(keys):
             message = self._database.message(entry.message.format(**names), location, where)
-            base = {}
-            for signal in message.signals:
-                start = signal.raw_initial if signal.raw_initial is not None else 0
-                base[signal.name] = float(start) * float(signal.conversion.scale) + float(
-                    signal.conversion.offset
-                )
+            signals = [
+                filled
+                for item in entry.signals
+                for filled in self._fill(message, item, turn, names, location, where)
+            ]
             outgoing = _Outgoing(
                 message=message,
                 period_s=entry.period_s,
-                signals=[
-                    filled
-                    for item in entry.signals
-                    for filled in self._fill(message, item, turn, names, location, where)
-                ],
-                base=base,
+                signals=signals,
+                sources=tuple(dict.fromkeys(filled.source for filled in signals if filled.source)),
+                packer=self._packer(message, signals, entry, location, where),
                 flags=(EXTENDED if message.is_extended_frame else 0)
                 | (FD | BIT_RATE_SWITCH if message.is_fd else 0),
             )
             if entry.counter is not None:
-                self._database.signal(message, entry.counter.signal, location, where)
-                outgoing.counter = (entry.counter.signal, entry.counter.modulo)
+                outgoing.modulo = entry.counter.modulo
             if entry.checksum is not None:
                 _, bits = self._database.signal(message, entry.checksum.signal, location, where)
                 outgoing.checksum = (bits, entry.checksum.kind, entry.checksum.data_id)
-            if entry.counter is not None:
-                outgoing.count = entry.counter.modulo - 1  # the largest that it will ever be
-            try:
-                self._encode(outgoing, [0.0] * len(outgoing.signals))
-            except Exception as error:
-                raise self._database.error(
-                    location,
-                    f"{where}: message {message.name} cannot be encoded: {str(error).rstrip('.')}. Correct "
-                    "the DBC, the signals or the counter's modulo.",
-                ) from error
-            outgoing.count = 0
             built.append(outgoing)
         return built
+
+    def _packer(
+        self,
+        message: Any,
+        signals: list[_Filled],
+        entry: CommandMap,
+        location: tuple[str | int, ...],
+        where: str,
+    ) -> MessagePacker:
+        base = {}
+        for signal in message.signals:
+            start = signal.raw_initial if signal.raw_initial is not None else 0
+            scale, offset = float(signal.conversion.scale), float(signal.conversion.offset)
+            base[signal.name] = float(start) * scale + offset
+        names = [filled.name for filled in signals]
+        values = [min(max(0.0, filled.lowest), filled.highest) for filled in signals]
+        if entry.counter is not None:
+            self._database.signal(message, entry.counter.signal, location, where)
+            names.append(entry.counter.signal)
+            values.append(float(entry.counter.modulo - 1))  # the largest that it will ever be
+        try:
+            packer = MessagePacker(message, names, base)
+            packer.pack_by_cantools(values)
+        except Exception as error:
+            raise self._database.error(
+                location,
+                f"{where}: message {message.name} cannot be encoded: {str(error).rstrip('.')}. Correct "
+                "the DBC, the signals or the counter's modulo.",
+            ) from error
+        return packer
 
     def _fill(
         self,
@@ -199,15 +219,16 @@ class CommandEncoder:
         self._expiry_s = self.arbiter.expires_s(now_s)
         frames = []
         for message in self._outgoing:
-            values = [
-                item.offset + (item.scale * outputs.value(item.source, item.index) if item.source else 0.0)
-                for item in message.signals
-            ]
+            wanted = tuple([getattr(outputs, source) for source in message.sources])
+            if wanted == message.wanted and now_s < message.next_s:
+                continue
+            values = self._values(message, outputs)
             changed = values != message.last
             if changed and now_s - message.changed_s < _SHORTEST_REPEAT_S:
                 # once more, in a moment
                 self._expiry_s = min(self._expiry_s, message.changed_s + _SHORTEST_REPEAT_S)
                 continue
+            message.wanted = wanted
             if now_s < message.next_s and not changed:
                 continue
             data = self._encode(message, values)
@@ -229,17 +250,24 @@ class CommandEncoder:
     def resend(self) -> None:
         """Send everything again soon: some of the last frames did not get out."""
         for message in self._outgoing:
-            message.last = []
+            message.wanted, message.last = None, []
         self.arbiter.changed = True
 
-    def _encode(self, message: _Outgoing, values: list[float]) -> bytes:
-        content = dict(message.base)
-        for item, value in zip(message.signals, values, strict=True):
-            content[item.name] = min(max(value, item.lowest), item.highest) if value == value else 0.0
-        if message.counter is not None:
-            name, modulo = message.counter
-            content[name] = message.count % modulo
-        data = bytes(message.message.encode(content, scaling=True, padding=False, strict=False))
+    @staticmethod
+    def _values(message: _Outgoing, outputs: Outputs) -> list[float]:
+        values = []
+        for item in message.signals:
+            value = item.offset
+            if item.source is not None:
+                value += item.scale * outputs.value(item.source, item.index)
+            values.append(min(max(value, item.lowest), item.highest) if value == value else 0.0)
+        return values
+
+    @staticmethod
+    def _encode(message: _Outgoing, values: list[float]) -> bytes:
+        if message.modulo is not None:
+            values = [*values, message.count % message.modulo]
+        data = message.packer.pack(values)
         if message.checksum is not None:
             bits, kind, data_id = message.checksum
             covered = covered_bytes(data, bits.start, bits.length, big_endian=bits.big_endian)

@@ -22,6 +22,31 @@ from openbms_drivers.value_table import Snapshot
 __all__ = ["ScanAssembler"]
 
 _VALID = int(Validity.VALID)
+_CONTACTORS = ("positive", "negative", "precharge")
+_SWITCHES = ("interlock", "emergency_stop", "ignition", "charging_plug", "smoke", "gas")
+_SCALARS = (
+    ("link_voltage_v", "link_voltage_validity"),
+    ("insulation_resistance_ohm", "insulation_resistance_validity"),
+    ("pressure_pa", "pressure_validity"),
+    ("supply_voltage_v", "supply_voltage_validity"),
+    ("coolant_flow_m3_per_s", "coolant_flow_validity"),
+    ("auxiliary_power_w", "auxiliary_power_validity"),
+    ("reported_soc", "reported_soc_validity"),
+)
+_PAIRS = (
+    (
+        ("reported_cell_voltage_minimum_v", "reported_cell_voltage_maximum_v"),
+        "reported_cell_voltage_validity",
+    ),
+    (
+        ("reported_temperature_minimum_degc", "reported_temperature_maximum_degc"),
+        "reported_temperature_validity",
+    ),
+    (
+        ("reported_charge_current_limit_a", "reported_discharge_current_limit_a"),
+        "reported_limit_validity",
+    ),
+)
 _MISSED_TRIGGER_PERIODS = 1.5
 _SHORTEST_SCAN_S = 0.005
 """Scans are not closed more often than this, whatever asks for them; what comes too early waits for it."""
@@ -75,6 +100,23 @@ class ScanAssembler:
         self._received = 0
         self._rejected = 0
         self._mapped = {quantity: pack.mapped(quantity) for quantity in self._table.sizes}
+        self._slots = {quantity: self._table.slots(quantity) for quantity in self._table.sizes}
+        self._flag_slots, self._flags = self._plan_flags(pack.topology.strings)
+
+    def _plan_flags(self, strings: int) -> tuple[NDArray[np.intp], dict[str, slice]]:
+        """Give the slots of all on-off values, and where each scan field finds its own among them."""
+        slots = {
+            name: list(range(self._slots[name].start, self._slots[name].stop))
+            for name in ("cell_balancing", *_SWITCHES)
+        }
+        contactors = [self._slots[f"contactor_{name}"].start for name in _CONTACTORS]
+        slots["contactor_feedback"] = [first + s for s in range(strings) for first in contactors]
+        order: list[int] = []
+        places: dict[str, slice] = {}
+        for name, own in slots.items():
+            places[name] = slice(len(order), len(order) + len(own))
+            order += own
+        return np.array(order, np.intp), places
 
     # ---- time
 
@@ -162,6 +204,9 @@ class ScanAssembler:
             What is wrong with the bus and its cure.
         """
         snapshot = self._table.snapshot(now_s, bus_lost=bus_state != BusState.OK)
+        flags = snapshot.values[self._flag_slots]
+        flags[snapshot.validity[self._flag_slots] != _VALID] = UNKNOWN
+        on_off = flags.astype(np.uint8)
         time_s = stamp_s if self._by_stamp else now_s
         duration_s = 0.0 if self._closed_time is None else max(time_s - self._closed_time, 0.0)
         # after a deadline that passed without trigger: by plain time, until the trigger comes back
@@ -176,6 +221,9 @@ class ScanAssembler:
             bus_message=bus_message,
             frames_received=self._received,
             frames_rejected=self._rejected,
+            cell_balancing=on_off[self._flags["cell_balancing"]],
+            contactor_feedback=on_off[self._flags["contactor_feedback"]],
+            **self._switches(on_off),
             **self._cells(snapshot),
             **self._strings(snapshot, time_s, now_s),
             **self._scalars(snapshot),
@@ -186,13 +234,11 @@ class ScanAssembler:
         self._newest_stamp = None
         return scan
 
-    def _on_off(self, snapshot: Snapshot, quantity: str) -> NDArray[np.uint8]:
-        slots = self._table.slots(quantity)
-        known = snapshot.validity[slots] == _VALID
-        return np.where(known, np.nan_to_num(snapshot.values[slots]), UNKNOWN).astype(np.uint8)
+    def _switches(self, on_off: NDArray[np.uint8]) -> dict[str, Any]:
+        return {name: int(on_off[self._flags[name]][0]) for name in _SWITCHES}
 
     def _array(self, snapshot: Snapshot, quantity: str, value: str, validity: str) -> dict[str, Any]:
-        slots = self._table.slots(quantity)
+        slots = self._slots[quantity]
         if not self._mapped[quantity] and quantity.startswith("redundant_"):
             return {value: np.empty(0), validity: np.empty(0, np.uint8)}
         return {value: snapshot.values[slots], validity: snapshot.validity[slots]}
@@ -200,8 +246,7 @@ class ScanAssembler:
     def _cells(self, snapshot: Snapshot) -> dict[str, Any]:
         return {
             **self._array(snapshot, "cell_voltage_v", "cell_voltages_v", "cell_voltage_validity"),
-            "cell_voltage_ages_s": snapshot.ages_s[self._table.slots("cell_voltage_v")],
-            "cell_balancing": self._on_off(snapshot, "cell_balancing"),
+            "cell_voltage_ages_s": snapshot.ages_s[self._slots["cell_voltage_v"]],
             **self._array(
                 snapshot,
                 "redundant_cell_voltage_v",
@@ -209,23 +254,22 @@ class ScanAssembler:
                 "redundant_cell_voltage_validity",
             ),
             **self._array(snapshot, "temperature_degc", "temperatures_degc", "temperature_validity"),
-            "temperature_ages_s": snapshot.ages_s[self._table.slots("temperature_degc")],
+            "temperature_ages_s": snapshot.ages_s[self._slots["temperature_degc"]],
             **self._array(snapshot, "actuator_feedback", "actuator_feedback", "actuator_feedback_validity"),
         }
 
     def _strings(self, snapshot: Snapshot, time_s: float, now_s: float) -> dict[str, Any]:
         summaries = [window.close(time_s, now_s) for window in self._windows]
-        validity = snapshot.validity[self._table.slots("string_current_a")].copy()
-        # charge is missing from a scan with a gap: that scan says so
-        validity[np.array([summary.gap for summary in summaries]) & (validity == _VALID)] = Validity.STALE
+        validity = snapshot.validity[self._slots["string_current_a"]].copy()
+        for string, summary in enumerate(summaries):
+            # charge is missing from a scan with a gap: that scan says so
+            if summary.gap and validity[string] == _VALID:
+                validity[string] = Validity.STALE
         good = validity == _VALID
 
         def valid(values: list[float]) -> NDArray[np.float64]:
             return np.where(good, np.array(values), math.nan)
 
-        feedback = [
-            self._on_off(snapshot, f"contactor_{name}") for name in ("positive", "negative", "precharge")
-        ]
         return {
             "string_currents_a": valid([summary.mean_a for summary in summaries]),
             "string_current_minimum_a": valid([summary.minimum_a for summary in summaries]),
@@ -246,46 +290,21 @@ class ScanAssembler:
                 "redundant_string_current_validity",
             ),
             **self._array(snapshot, "string_voltage_v", "string_voltages_v", "string_voltage_validity"),
-            "contactor_feedback": np.column_stack(feedback).reshape(-1),
         }
 
     def _scalars(self, snapshot: Snapshot) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for quantity, validity in (
-            ("link_voltage_v", "link_voltage_validity"),
-            ("insulation_resistance_ohm", "insulation_resistance_validity"),
-            ("pressure_pa", "pressure_validity"),
-            ("supply_voltage_v", "supply_voltage_validity"),
-            ("coolant_flow_m3_per_s", "coolant_flow_validity"),
-            ("auxiliary_power_w", "auxiliary_power_validity"),
-            ("reported_soc", "reported_soc_validity"),
-        ):
-            slot = self._table.offsets[quantity]
-            values[quantity] = float(snapshot.values[slot])
-            values[validity] = int(snapshot.validity[slot])
-        for pair, validity in (
-            (
-                ("reported_cell_voltage_minimum_v", "reported_cell_voltage_maximum_v"),
-                "reported_cell_voltage_validity",
-            ),
-            (
-                ("reported_temperature_minimum_degc", "reported_temperature_maximum_degc"),
-                "reported_temperature_validity",
-            ),
-            (
-                ("reported_charge_current_limit_a", "reported_discharge_current_limit_a"),
-                "reported_limit_validity",
-            ),
-        ):
+        scan: dict[str, Any] = {}
+        values, validities, offsets = snapshot.values, snapshot.validity, self._table.offsets
+        for quantity, validity in _SCALARS:
+            slot = offsets[quantity]
+            scan[quantity] = float(values[slot])
+            scan[validity] = int(validities[slot])
+        for pair, validity in _PAIRS:
             # two values, one validity: it is that of the worse one, and both go where one is not valid
-            fitted = [self._table.offsets[name] for name in pair if self._mapped[name]]
-            worst = next(
-                (int(snapshot.validity[s]) for s in fitted if snapshot.validity[s] != _VALID), _VALID
-            )
-            values[validity] = worst if fitted else int(Validity.NOT_FITTED)
+            fitted = [offsets[name] for name in pair if self._mapped[name]]
+            worst = next((int(validities[s]) for s in fitted if validities[s] != _VALID), _VALID)
+            scan[validity] = worst if fitted else int(Validity.NOT_FITTED)
             for name in pair:
                 good = bool(fitted) and worst == _VALID
-                values[name] = float(snapshot.values[self._table.offsets[name]]) if good else math.nan
-        for quantity in ("interlock", "emergency_stop", "ignition", "charging_plug", "smoke", "gas"):
-            values[quantity] = int(self._on_off(snapshot, quantity)[0])
-        return values
+                scan[name] = float(values[offsets[name]]) if good else math.nan
+        return scan

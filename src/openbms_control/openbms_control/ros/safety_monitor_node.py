@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from openbms_control.ros.fault_messages import faults_to_msg
 from openbms_control.safety.monitor import TICK_PERIOD_S, Decision, SafetyMonitor
 from openbms_control.safety.record import load_record, save_record
@@ -32,7 +34,7 @@ _POLL_PERIOD_S = 0.02
 
 
 class SafetyMonitorNode(BmsNode):
-    """Raw measurements in; limits, state, contactor command and faults out, in this order."""
+    """Raw measurements in; contactor command, state, limits and faults out."""
 
     fail_safe = True
 
@@ -68,6 +70,7 @@ class SafetyMonitorNode(BmsNode):
             self.create_service(ClearFaults, "clear_faults", self._on_clear),
         ]
         self.every(_POLL_PERIOD_S, self._poll)
+        self.every(1.0, self._say)
 
     def _record_path(self) -> Path:
         if self.value("record_file"):
@@ -84,6 +87,8 @@ class SafetyMonitorNode(BmsNode):
             )
         self._monitor = SafetyMonitor(self.pack, record, problem)
         self._acted_before, self._unsaved = False, False
+        self._decision: Decision | None = None
+        self._ordered = np.zeros(2 * self.pack.file.topology.strings, np.uint8)
         self._decided_s = self._faults_s = self._tried_s = float("-inf")
 
     def activate(self) -> None:
@@ -162,10 +167,7 @@ class SafetyMonitorNode(BmsNode):
         urgent = measurement is not None or decision.state_changed or decision.faults_changed
         if urgent or now_s - self._decided_s >= TICK_PERIOD_S - _POLL_PERIOD_S / 2:
             self._decided_s = now_s
-            header = self.header()
-            self._limits.publish(limits_to_msg(decision.limits, header))
-            self._state.publish(state_to_msg(decision.status, header))
-            self._command.publish(contactor_command_to_msg(decision.contactor_command, header))
+            self._publish(decision)
         if decision.faults_changed or now_s - self._faults_s >= _FAULTS_PERIOD_S:
             self._faults_s = now_s
             self._faults.publish(faults_to_msg(decision, self.header()))
@@ -173,8 +175,26 @@ class SafetyMonitorNode(BmsNode):
             self.get_logger().info(f"{decision.status.state.name}: {decision.status.reason}")
         if decision.record_changed or (self._unsaved and now_s - self._tried_s >= _FAULTS_PERIOD_S):
             self._save(now_s)
-        self._say(decision)
+        self._decision = decision
         return decision
+
+    def _publish(self, decision: Decision) -> None:
+        """Publish a decision: first the command, since the driver answers the scan on the bus with it.
+
+        Where it opens a main contactor it goes last: nobody may hear of the opening before zero current is
+        asked for.
+        """
+        header, command = self.header(), decision.contactor_command
+        order = np.concatenate((command.positive, command.negative))
+        opens = bool((order < self._ordered).any())
+        self._ordered = order
+        if not opens:
+            self._command.publish(contactor_command_to_msg(command, header))
+            self._state.publish(state_to_msg(decision.status, header))
+        self._limits.publish(limits_to_msg(decision.limits, header))
+        if opens:
+            self._state.publish(state_to_msg(decision.status, header))
+            self._command.publish(contactor_command_to_msg(command, header))
 
     def _save(self, now_s: float) -> None:
         # after the decision is out: a slow disk delays no opening
@@ -189,7 +209,10 @@ class SafetyMonitorNode(BmsNode):
             )
             self._monitor.record_written(False)
 
-    def _say(self, decision: Decision) -> None:
+    def _say(self) -> None:
+        decision = self._decision
+        if decision is None:
+            return
         level = {None: 0, 0: 0, 1: 1, 2: 2}[decision.highest_level]
         limits = decision.limits
         self.diagnostic(

@@ -98,6 +98,8 @@ class AfeDriverNode(BmsNode):
             except ValueError as error:
                 # whoever publishes nonsense does not renew a command, and does not end the driver either
                 refused = f"{type(message).__name__} refused: {error}."
+            if self._loop is not None:
+                self._loop.wake()
             if refused:
                 self.get_logger().error(refused, throttle_duration_sec=5.0)
 
