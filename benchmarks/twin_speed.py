@@ -89,19 +89,19 @@ def live(source: str) -> tuple[float, float, int, int]:
     from openbms_sim.twin_setup import open_bus
 
     twin, _ = build_twin(load_pack("demo_96s_nmc"), TwinSettings(source=source))
-    hub, bus = open_bus("socketcand", "can0", "127.0.0.1", 0, start_hub=True)
+    hub, link = open_bus("socketcand", "can0", "127.0.0.1", 0, start_hub=True)
     assert hub is not None
     command = [sys.executable, "-c", READER, str(hub.port), str(LIVE_S)]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert hub.wait_for_clients("can0", 2, 20.0)
-    thread = BusThread(twin, bus, lambda _: None)
+    thread = BusThread(twin, link, lambda _: None)
     start = time.process_time()
     began = time.monotonic()
     thread.start()
     out, _ = reader.communicate(timeout=LIVE_S + 20)
     used = (time.process_time() - start) / (time.monotonic() - began)
     thread.stop()
-    bus.shutdown()
+    link.close()
     hub.stop()
     return used, int(out) / LIVE_S, thread.frames_sent, thread.late_ticks
 

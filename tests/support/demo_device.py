@@ -82,6 +82,8 @@ class DemoDevice:
         frames.append(self.frame("Pack_Insulation", {"InsulationResistance": 1500}, at_s=at_s))
         frames.append(self.frame("Pack_Thermal", {"CoolantFlow": 6.0, "AmbientTemperature": 20.0}, at_s=at_s))
         frames.append(self.frame("Pack_Actuators", {"PumpFeedback": 0.5, "AuxiliaryPower": 120}, at_s=at_s))
+        frames.append(self.frame("Pack_CurrentRedundant", {"StringCurrent": current_a}, at_s=at_s))
+        frames.append(self.frame("Pack_Environment", {"Gas": 0, "Pressure": 101_320}, at_s=at_s))
         status = {
             "ContactorPositive": closed, "ContactorNegative": closed, "ContactorPrecharge": 0, "Interlock": 1,
             "EmergencyStop": 0, "Ignition": 1, "ChargingPlug": 3, "Smoke": 2, "SupplyVoltage": 12.5,

@@ -174,10 +174,11 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_cure(tmp_path: Path, var
 
 def test_check_says_what_is_worth_a_look(tmp_path: Path) -> None:
     file = edited(tmp_path, "packs", "demo_96s_nmc", "safety: 4.25", "safety: 4.6")
+    file.write_text(re.sub(r"    - \{to: gas, .*\n", "", file.read_text()))
     done = runner.invoke(app, ["check", str(file)])
     assert done.exit_code == 0, done.output
     assert "limits.cell_voltage_max_v.safety is 4.6 V, well above the 4.2 V" in done.output
-    assert "not monitored, since no signal is mapped for it: GAS_ALARM" in done.output
+    assert re.search("not monitored, since no signal is mapped for it: .*GAS_ALARM", done.output)
 
 
 @pytest.mark.parametrize(

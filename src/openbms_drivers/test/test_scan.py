@@ -93,11 +93,11 @@ def test_a_whole_scan(driver: PackDriver, device: DemoDevice, demo_pack: LoadedP
     assert (scan.charging_plug, scan.smoke) == (UNKNOWN, UNKNOWN), "codes of error and not available"
     assert scan.coolant_flow_m3_per_s == pytest.approx(1e-4)
     assert scan.supply_voltage_v == pytest.approx(12.5)
-    assert scan.gas == UNKNOWN
-    assert scan.pressure_validity == scan.reported_soc_validity == Validity.NOT_FITTED
+    assert scan.gas == 0 and scan.pressure_pa == 101_320
+    assert scan.reported_soc_validity == Validity.NOT_FITTED
     assert len(scan.redundant_cell_voltages_v) == 0
     assert (scan.bus_state, scan.bus_message) == (BusState.OK, "")
-    assert (scan.frames_received, scan.frames_rejected) == (55, 0)
+    assert (scan.frames_received, scan.frames_rejected) == (57, 0)
 
 
 def test_positive_current_charges(driver: PackDriver, device: DemoDevice) -> None:
@@ -140,7 +140,7 @@ def test_bus_lost_ends_every_value(driver: PackDriver, device: DemoDevice, demo_
     check_invariants(scan, demo_pack)
     assert (scan.bus_state, scan.bus_message) == (BusState.CONNECTING, "the cable is off")
     assert (scan.cell_voltage_validity == Validity.BUS_LOST).all()
-    assert scan.pressure_validity == Validity.NOT_FITTED
+    assert scan.reported_soc_validity == Validity.NOT_FITTED
     assert scan.interlock == UNKNOWN
     assert scan.contactor_feedback.tolist() == [UNKNOWN] * 3
     driver.health.opened(1.3)

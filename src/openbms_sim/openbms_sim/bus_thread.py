@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import can
-
-from openbms_sim.device import Frame
+from openbms_sim.arbitration import ERROR_FLAG
 from openbms_sim.faults import Injections
+from openbms_sim.link import Link
 from openbms_sim.twin import TICK_S, DigitalTwin
 from openbms_sim.vehicle import Permission
 
@@ -28,20 +27,20 @@ class BusThread:
     ----------
     twin : DigitalTwin
         Touched by this thread alone while it runs.
-    bus : can.BusABC
+    link : Link
         Its bus; the thread does not close it.
     after_tick : callable
         ``after_tick(twin)``, called in this thread behind each tick, once its frames are sent.
     """
 
-    def __init__(self, twin: DigitalTwin, bus: can.BusABC, after_tick: Callable[[DigitalTwin], None]) -> None:
+    def __init__(self, twin: DigitalTwin, link: Link, after_tick: Callable[[DigitalTwin], None]) -> None:
         self._twin = twin
-        self._bus = bus
+        self._link = link
         self._after_tick = after_tick
         self._end = threading.Event()
         self._lock = threading.Lock()
         self._permission: Callable[[], Permission] = Permission
-        self._injections: Injections | None = None
+        self._items: list[Any] | None = None
         self._thread = threading.Thread(target=self._run, name="twin", daemon=True)
         self.error = ""
         """Why the thread ended by itself; empty while it has not."""
@@ -69,7 +68,7 @@ class BusThread:
     def inject(self, items: list[Any]) -> None:
         """Replace what is broken, from the next tick on."""
         with self._lock:
-            self._injections = Injections(items, time.monotonic())
+            self._items = items
 
     def _run(self) -> None:
         try:
@@ -89,16 +88,13 @@ class BusThread:
 
     def _one(self, now: float) -> None:
         with self._lock:
-            if self._injections is not None:
-                self._twin.injections, self._injections = self._injections, None
-        for identifier, data in self._twin.tick(self._received(), self._permission(), now):
-            self._bus.send(can.Message(arbitration_id=identifier, data=data, is_extended_id=False))
+            if self._items is not None:
+                self._twin.injections = Injections(self._items, now, self._twin.injections)
+                self._items = None
+        received = [frame for frame in self._link.receive() if not frame[0] & ERROR_FLAG]
+        frames = self._twin.tick(received, self._permission(), now)
+        self._link.follow(self._twin.injections)
+        for identifier, data in frames:
+            self._link.send(identifier, data)
             self.frames_sent += 1
         self._after_tick(self._twin)
-
-    def _received(self) -> list[Frame]:
-        frames: list[Frame] = []
-        while (message := self._bus.recv(0)) is not None:
-            if not (message.is_extended_id or message.is_error_frame or message.is_remote_frame):
-                frames.append((message.arbitration_id, bytes(message.data)))
-        return frames

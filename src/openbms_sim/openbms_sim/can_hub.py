@@ -65,6 +65,7 @@ class _Client(asyncio.Protocol):
         self._mode = "greeting"
         self.channel = ""
         self.name = ""
+        self.port = 0
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,7 +73,7 @@ class _Client(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = self.transport.get_extra_info("peername") or ("?", 0)
-        self.name = f"{peer[0]}:{peer[1]}"
+        self.name, self.port = f"{peer[0]}:{peer[1]}", int(peer[1])
         if not self._hub.admit(self):
             self.transport.write(b"< error the hub is full >")
             self.transport.close()
@@ -174,6 +175,7 @@ class CanHub:
         self._queue_limit_bytes = queue_limit_bytes
         self._connected: set[_Client] = set()
         self._members: dict[str, dict[_Client, None]] = {}
+        self._cut: dict[str, int] = {}
         self._changed = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -198,7 +200,12 @@ class CanHub:
     def join(self, client: _Client) -> None:
         """Put a client on its bus."""
         with self._changed:
-            self._members.setdefault(client.channel, {})[client] = None
+            members = self._members.setdefault(client.channel, {})
+            if self._cut.get(client.channel, client.port) != client.port:
+                _LOG.warning("client %s: refused: %s is cut", client.name, client.channel)
+                client.transport.abort()
+                return
+            members[client] = None
             self._changed.notify_all()
         _LOG.info("client %s joined %s", client.name, client.channel)
 
@@ -229,6 +236,53 @@ class CanHub:
 
     # ---- for its owner ----------------------------------------------------------------------------
 
+    def cut(self, channel: str, keep_port: int | None) -> None:
+        """Unplug every client of a bus but one, and take no other; None: all may come back.
+
+        Parameters
+        ----------
+        channel : str
+            Name of the bus.
+        keep_port : int or None
+            TCP port of the client that stays.
+        """
+        if self._loop is None or self._cut.get(channel) == keep_port:
+            return
+        if keep_port is None:
+            del self._cut[channel]
+            return
+        self._cut[channel] = keep_port
+
+        def drop() -> None:
+            for client in [each for each in self._members.get(channel, ()) if each.port != keep_port]:
+                _LOG.warning("client %s is unplugged from %s", client.name, channel)
+                client.transport.abort()
+
+        self._loop.call_soon_threadsafe(drop)
+
+    def tell_error(self, channel: str, error_class: int, but_port: int) -> None:
+        """Tell every client of a bus but one of an error frame.
+
+        Parameters
+        ----------
+        channel : str
+            Name of the bus.
+        error_class : int
+            Class as in ``linux/can/error.h``.
+        but_port : int
+            TCP port of the client that is not told.
+        """
+        if self._loop is None:
+            return
+
+        def tell() -> None:
+            data = b"< error %03X %.6f >" % (error_class, time.time())
+            for client in self._members.get(channel, ()):
+                if client.port != but_port:
+                    client.transport.write(data)
+
+        self._loop.call_soon_threadsafe(tell)
+
     def clients(self, channel: str) -> int:
         """Give the number of clients on a bus."""
         with self._changed:
@@ -253,6 +307,9 @@ class CanHub:
         OSError
             The address cannot be used (another hub has the port).
         """
+        self._connected.clear()
+        self._members.clear()
+        self._cut.clear()
         listener = socket.create_server(
             (self.host, self.port), family=_family(self.host), backlog=_MAX_CLIENTS
         )

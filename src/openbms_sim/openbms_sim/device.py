@@ -14,12 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_sim import faults
-from openbms_sim.faults import Injections
+from openbms_sim.faults import Injections, bus
+from openbms_sim.faults import device as broken
+from openbms_sim.faults import sensors as sensor
+from openbms_sim.faults.plant import HeaterStuckOn
 from openbms_sim.frames import Layout, raw_of
 from openbms_sim.interface import Readings
 from openbms_sim.plant.switching import CONTACTORS
 from openbms_sim.sensing import Sensed
+from openbms_sim.sensor_faults import spoil_coolant_flow
 
 __all__ = ["CELLS", "CELLS_EACH", "MODULES", "Device", "Frame", "Switches"]
 
@@ -39,8 +42,18 @@ _TRIPS = {
     "heartbeat lost: no valid Bms_Command for 0.5 s": 1,
     "emergency stop pressed": 2,
     "interlock broken": 3,
+    "restarted": 4,
 }
-_HEARTBEAT_LOST, _EMERGENCY_STOP, _INTERLOCK = list(_TRIPS)[1:]
+_HEARTBEAT_LOST, _EMERGENCY_STOP, _INTERLOCK, _RESTARTED = list(_TRIPS)[1:]
+_UNKNOWN = 3
+_INPUTS = {
+    "interlock": "Interlock",
+    "emergency_stop": "EmergencyStop",
+    "ignition": "Ignition",
+    "charging_plug": "ChargingPlug",
+    "smoke": "Smoke",
+}
+_COUNTS = ("SampleCount", "ScanCounter")
 
 
 @dataclass
@@ -52,8 +65,10 @@ class Switches:
     ignition: bool = True
     plugged: bool = False
     smoke: bool = False
+    gas: bool = False
     supply_v: float = 13.5
     insulation_ohm: float = 5e6
+    pressure_pa: float = 101_325.0
 
 
 @dataclass
@@ -76,7 +91,7 @@ class Device:
     layouts : mapping of str to Layout
         Messages of ``openbms_cmu.dbc`` (:func:`openbms_sim.frames.layouts`).
     seed : int
-        Of lost frames.
+        Of what is random.
     """
 
     def __init__(self, layouts: Mapping[str, Layout], seed: int = 1) -> None:
@@ -89,10 +104,13 @@ class Device:
         self._unsafe_since_s: float | None = None
         self._scan = -1
         self._sample = -1
+        self._sent: dict[tuple[str, int], dict[str, int]] = {}
+        self._silent_until_s = self._refuses_until_s = -1e9
         self.trip = ""
         """Why the device opened its contactors by itself; empty while it has not."""
         self.coils: BoolArray = np.zeros((1, 3), bool)
         self.bleed: BoolArray = np.zeros(CELLS, bool)
+        self._bleed_told: BoolArray = np.zeros(CELLS, bool)
         self.heater, self.pump, self.fan, self.chiller = 0.0, 1.0, 1.0, 0.0
         self.charger_enable, self.charger_voltage_v, self.charger_current_a = False, 0.0, 0.0
         self.charge_counter_as = 0.0
@@ -115,13 +133,42 @@ class Device:
         """
         layout = self._by_identifier.get(identifier)
         heard = self._heard.get(layout.name) if layout is not None else None
-        if layout is None or heard is None:
+        if layout is None or heard is None or now_s < self._silent_until_s:
+            return
+        if now_s < self._refuses_until_s:
+            self.rejected += 1
             return
         values = layout.unpack(data)
         if values is None or values["Counter"] == heard.counter:
             self.rejected += 1
             return
         heard.values, heard.counter, heard.at_s = values, values["Counter"], now_s
+
+    def restart(self, now_s: float, silence_s: float, refuse_s: float) -> None:
+        """Begin anew: everything off, counters from zero, silent and then deaf to commands for a time.
+
+        Parameters
+        ----------
+        now_s : float
+            Monotonic time [s].
+        silence_s : float
+            Nothing is sent for this long [s].
+        refuse_s : float
+            Commands are refused for this long after that [s].
+        """
+        self._silent_until_s = now_s + silence_s
+        self._refuses_until_s = self._silent_until_s + refuse_s
+        for name, heard in self._heard.items():
+            self._heard[name] = _Heard(dict.fromkeys(heard.values, 0))
+        self._counters = dict.fromkeys(self._counters, -1)
+        self._scan = self._sample = -1
+        self.charge_counter_as = 0.0
+        self._unsafe_since_s = None
+        self.trip = _RESTARTED
+
+    def silent(self, now_s: float) -> bool:
+        """Tell whether it has restarted and sends nothing yet."""
+        return now_s < self._silent_until_s
 
     def control(self, now_s: float, switches: Switches, injections: Injections) -> None:
         """Work out what coils, bleed resistors, actuators and charger get now.
@@ -161,7 +208,7 @@ class Device:
             self.heater, self.pump, self.fan, self.chiller = duties
         else:
             self.heater, self.pump, self.fan, self.chiller = 0.0, 1.0, 1.0, 0.0
-        if injections.acts(faults.HeaterStuckOn):
+        if injections.acts(HeaterStuckOn):
             self.heater = 1.0
         charger = self._heard["Bms_Charger"]
         self.charger_enable = bool(charger.values["ChargeEnable"]) and charger.fresh(now_s, CHARGER_S)
@@ -172,8 +219,10 @@ class Device:
             fresh = balancing.fresh(now_s, BLEED_S)
             bits = [balancing.values[f"Bleed{c:02d}"] if fresh else 0 for c in range(CELLS_EACH)]
             self.bleed[module * CELLS_EACH : (module + 1) * CELLS_EACH] = bits
-        for item in injections.of(faults.BleedStuckOn):
+        self._bleed_told = self.bleed.copy()
+        for item in injections.of(broken.BleedStuckOn):
             self.bleed[item.cell] = True
+            self._bleed_told[item.cell] |= item.reported
 
     # ---- frames -----------------------------------------------------------------------------------
 
@@ -183,7 +232,7 @@ class Device:
         Parameters
         ----------
         current_a : float
-            Mean current since the last call, as the sensor says [A], positive charging.
+            Mean current since the last call, as the sensor says [A], positive charging; NaN: no value.
         dt_s : float
             Simulated time since the last call [s].
         injections : Injections
@@ -192,12 +241,14 @@ class Device:
         Returns
         -------
         list of (identifier, data)
-            One frame, or none where it gets lost.
+            One frame.
         """
-        self.charge_counter_as += current_a * dt_s
+        broken_off = current_a != current_a  # NaN
+        self.charge_counter_as += 0.0 if broken_off else current_a * dt_s
         self._sample += 1
         layout = self._layouts["Pack_Current"]
         values = {"StringCurrent": layout.fields["StringCurrent"].raw(current_a)}
+        values["SensorError"] = int(broken_off)
         values["SampleCount"] = self._sample & 0xFFFF
         return self._send("Pack_Current", values, injections)
 
@@ -227,7 +278,7 @@ class Device:
         Returns
         -------
         list of (identifier, data)
-            In the order in which they are sent; lost frames are left out.
+            In the order in which they are sent.
         """
         self._scan += 1
         frames: list[Frame] = []
@@ -238,7 +289,7 @@ class Device:
             "CoolantInTemperature": sensed.temperatures_degc[MODULES * 5 + 1],
             "CoolantOutTemperature": sensed.temperatures_degc[MODULES * 5 + 2],
             "AmbientTemperature": sensed.temperatures_degc[MODULES * 5],
-            "CoolantFlow": readings.coolant_flow_l_per_min,
+            "CoolantFlow": spoil_coolant_flow(readings.coolant_flow_l_per_min, injections),
         }
         actuators = {
             "HeaterFeedback": heater,
@@ -257,6 +308,8 @@ class Device:
             frames += self._send(name, raw_of(self._layouts[name], values), injections)
         if self._scan % 10 == 0:
             frames += self._insulation_frame(switches, injections)
+        frames += self._redundant_current_frame(sensed, injections)
+        frames += self._environment_frame(switches, injections)
         return frames + self._status_frame(closed, switches, injections)
 
     def _module_frames(self, module: int, sensed: Sensed, injections: Injections) -> list[Frame]:
@@ -277,8 +330,8 @@ class Device:
         frames += self._send(name, raw_of(self._layouts[name], near), injections)
         name = f"Cmu{module}_Status"
         layout = self._layouts[name]
-        values = {f"Bleed{c:02d}": int(self.bleed[first + c]) for c in range(CELLS_EACH)}
-        values["OpenWire"] = int(np.isnan(sensed.cell_voltages_v[first : first + CELLS_EACH]).any())
+        values = {f"Bleed{c:02d}": int(self._bleed_told[first + c]) for c in range(CELLS_EACH)}
+        values["OpenWire"] = int(sensed.open_wires is not None and sensed.open_wires[module])
         values["DieTemperature"] = layout.fields["DieTemperature"].raw(
             float(sensed.temperatures_degc[4 * MODULES + module])
         )
@@ -287,11 +340,30 @@ class Device:
 
     def _insulation_frame(self, switches: Switches, injections: Injections) -> list[Frame]:
         field = self._layouts["Pack_Insulation"].fields["InsulationResistance"]
-        if injections.acts(faults.InsulationUnknown):
+        if injections.acts(broken.InsulationUnknown):
             values = {"MeasurementState": 1, "InsulationResistance": field.not_available}
         else:
             values = {"InsulationResistance": field.raw(switches.insulation_ohm / 1000.0)}
         return self._send("Pack_Insulation", values, injections)
+
+    def _redundant_current_frame(self, sensed: Sensed, injections: Injections) -> list[Frame]:
+        current_a = sensed.redundant_current_a
+        raw = self._layouts["Pack_CurrentRedundant"].fields["StringCurrent"].raw(current_a)
+        values = {"StringCurrent": raw, "SensorError": int(current_a != current_a)}
+        return self._send("Pack_CurrentRedundant", values, injections)
+
+    def _environment_frame(self, switches: Switches, injections: Injections) -> list[Frame]:
+        pressure = self._layouts["Pack_Environment"].fields["Pressure"]
+        known = not injections.acts(broken.PressureUnavailable)
+        values = {
+            "Gas": _UNKNOWN if self._unknown("gas", injections) else int(switches.gas),
+            "Pressure": pressure.raw(switches.pressure_pa) if known else pressure.not_available,
+        }
+        return self._send("Pack_Environment", values, injections)
+
+    @staticmethod
+    def _unknown(name: str, injections: Injections) -> bool:
+        return any(item.input == name for item in injections.of(broken.InputUnknown))
 
     def _status_frame(self, closed: BoolArray, switches: Switches, injections: Injections) -> list[Frame]:
         layout = self._layouts["Pack_Status"]
@@ -307,17 +379,25 @@ class Device:
         }
         for i, name in enumerate(CONTACTORS):
             values[f"Contactor{name.capitalize()}"] = int(closed[0, i])
-        for item in injections.of(faults.ContactorFeedback):
+        for item in injections.of(broken.ContactorFeedback):
             values[f"Contactor{item.contactor.capitalize()}"] = _FEEDBACK[item.value]
+        for name, signal in _INPUTS.items():
+            if self._unknown(name, injections):
+                values[signal] = _UNKNOWN
         return self._send("Pack_Status", values, injections)
 
     def _send(self, name: str, values: dict[str, int], injections: Injections) -> list[Frame]:
         layout = self._layouts[name]
-        if self._counters[name] < 0 or injections.message(faults.FrozenCounter, name) is None:
-            self._counters[name] = (self._counters[name] + 1) & 0xF
-        spoil = injections.message(faults.WrongChecksum, name) is not None
-        frame = (layout.identifier, layout.pack(values, self._counters[name], spoil_checksum=spoil))
-        lost = injections.message(faults.DropMessage, name)
-        if injections.acts(faults.SilentBus) or (lost and self._random.random() < lost.probability):
-            return []
-        return [frame]
+        if injections.acts(sensor.FrozenScan) and name != "Pack_Status":
+            kept = self._sent.get((name, values.get("Multiplexer", 0)), values)
+            values = kept | {key: values[key] for key in _COUNTS if key in values}
+        else:
+            self._sent[name, values.get("Multiplexer", 0)] = values
+        if self._counters[name] < 0 or injections.message(bus.FrozenCounter, name) is None:
+            self._counters[name] = (self._counters[name] + 1 + self._jump(name, injections)) & 0xF
+        spoil = injections.message(bus.WrongChecksum, name) is not None
+        return [(layout.identifier, layout.pack(values, self._counters[name], spoil_checksum=spoil))]
+
+    def _jump(self, name: str, injections: Injections) -> int:
+        jump = injections.message(bus.CounterJump, name)
+        return jump.jump if jump is not None and self._random.random() < jump.probability else 0

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Inputs", "Readings", "Source", "Truth"]
+__all__ = ["Inputs", "Readings", "RunawayOrder", "Source", "Truth"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -16,6 +16,16 @@ BoolArray = NDArray[np.bool_]
 
 def _no_contactor() -> BoolArray:
     return np.zeros((1, 3), bool)
+
+
+@dataclass(frozen=True)
+class RunawayOrder:
+    """A cell that goes into thermal runaway (see :mod:`openbms_sim.plant.runaway`)."""
+
+    cell: int
+    short_ohm: float
+    ramp_s: float
+    self_heating: bool = True
 
 
 @dataclass
@@ -41,6 +51,14 @@ class Inputs:
     """The precharge resistor is burnt out."""
     short_ohm: FloatArray | None = None
     """Internal short of each cell [Ω], infinite where there is none, shape (cells,)."""
+    connection_ohm: FloatArray | None = None
+    """Resistance that the connection above each cell has beside its own [Ω], shape (cells,)."""
+    coolant: float = 1.0
+    """Part of the coolant flow that the pump would make which really flows."""
+    link_load_ohm: float = float("inf")
+    """Something on the link that draws current all the time [Ω]."""
+    runaways: tuple[RunawayOrder, ...] = ()
+    """Cells in thermal runaway; when one is not in it any more the pack is as it was before."""
 
 
 @dataclass
@@ -59,6 +77,9 @@ class Readings:
     auxiliary_power_w: float
     actuators: tuple[float, float, float, float]
     """Heater, pump, fan, chiller as they really run, 0 … 1."""
+    pressure_pa: float = 101_325.0
+    gas: bool = False
+    smoke: bool = False
 
 
 @dataclass
@@ -85,4 +106,15 @@ class Source(Protocol):
 
     def truth(self) -> Truth:
         """Give the truth at the end of the last step."""
+        ...
+
+    def put(
+        self,
+        *,
+        soc: float | None = None,
+        temperature_degc: float | None = None,
+        ambient_degc: float | None = None,
+        cell: int | None = None,
+    ) -> None:
+        """Put the pack, or one cell of it, into a condition; a recorded test does not hear it."""
         ...

@@ -114,6 +114,16 @@ class Replay:
             actuators=(inputs.heater if connected else 0.0, inputs.pump, inputs.fan, inputs.chiller),
         )
 
+    def put(
+        self,
+        *,
+        soc: float | None = None,
+        temperature_degc: float | None = None,
+        ambient_degc: float | None = None,
+        cell: int | None = None,
+    ) -> None:
+        """Do nothing: a recorded test is what it is."""
+
     def truth(self) -> Truth:
         """Give what the cycler's own counter says of cell 0."""
         nothing = np.full(self.cell_count, np.nan)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_sim import faults
 from openbms_sim.faults import Injections
 from openbms_sim.interface import Readings
+from openbms_sim.sensor_faults import spoil_modules, spoil_temperatures, spoil_voltage, spoil_voltages
 
-__all__ = ["Sensed", "SensorNames", "sense", "sense_current_a"]
+__all__ = ["Sensed", "SensorNames", "SensorNoise", "sense"]
 
 FloatArray = NDArray[np.float64]
 
@@ -26,6 +26,26 @@ class SensorNames:
     cells: list[range]
 
 
+@dataclass(frozen=True)
+class SensorNoise:
+    """Standard deviation of what healthy sensors say, of the size that data sheets of such parts give.
+
+    Attributes
+    ----------
+    cell_v, pack_v : float
+        Of a cell's voltage in a scan; of string and link voltage.
+    temperature_degc : float
+        Of a temperature.
+    current_a : float
+        Of one sample of the current (10 ms).
+    """
+
+    cell_v: float = 0.0003
+    pack_v: float = 0.02
+    temperature_degc: float = 0.03
+    current_a: float = 0.01
+
+
 @dataclass
 class Sensed:
     """What the sensors say at the end of a scan; NaN where a sensor has no value."""
@@ -37,6 +57,10 @@ class Sensed:
     link_voltage_v: float
     module_voltages_v: FloatArray
     """Sum of each module's cells, measured apart from them."""
+    redundant_current_a: float = math.nan
+    """What the second current sensor says, as the mean over the scan."""
+    open_wires: NDArray[np.bool_] | None = None
+    """Modules whose front end has found an open wire, shape (modules,)."""
 
 
 def sense(
@@ -47,6 +71,9 @@ def sense(
     bleeding: NDArray[np.bool_],
     cells_each_module: int,
     injections: Injections,
+    *,
+    noise: SensorNoise | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Sensed:
     """Turn true values into what the sensors say.
 
@@ -67,68 +94,54 @@ def sense(
         Cells of a module.
     injections : Injections
         What is wrong now.
+    noise : SensorNoise, optional
+        Of healthy sensors; none by default.
+    rng : Generator, optional
+        Of all noise.
 
     Returns
     -------
     Sensed
     """
-    voltages = cell_means_v.copy()
-    modules = voltages.reshape(-1, cells_each_module)
-    module_voltages, string_voltage = modules.sum(axis=1), float(voltages.sum())
+    rng = rng or np.random.default_rng(0)
+    noise = noise or SensorNoise(0.0, 0.0, 0.0, 0.0)
+    true = cell_means_v.reshape(-1, cells_each_module)
+    module_voltages, string_voltage = true.sum(axis=1), float(cell_means_v.sum())
+    voltages = cell_means_v + rng.standard_normal(cell_means_v.size) * noise.cell_v
+    temperatures = _temperatures(readings, sensors, bleeding, true.shape)
+    temperatures += rng.standard_normal(temperatures.size) * noise.temperature_degc
+    module_voltages += rng.standard_normal(module_voltages.size) * noise.pack_v
+    of_pack = rng.standard_normal(2) * noise.pack_v
+    voltages = spoil_voltages(voltages, cells_each_module, injections, rng)
+    spoil_modules(voltages.reshape(true.shape), module_voltages, injections)
+    spoil_temperatures(temperatures, sensors.names, injections, rng)
+    return Sensed(
+        voltages,
+        temperatures,
+        spoil_voltage(string_voltage + float(of_pack[0]), injections, rng, of_string=True),
+        spoil_voltage(max(0.0, link_mean_v + float(of_pack[1])), injections, rng, of_string=False),
+        module_voltages,
+        open_wires=np.asarray(np.isnan(voltages).reshape(true.shape).any(axis=1)),
+    )
+
+
+def _temperatures(
+    readings: Readings, sensors: SensorNames, bleeding: NDArray[np.bool_], shape: tuple[int, ...]
+) -> FloatArray:
     surface, die = readings.cell_surface_degc, 0
-    warm = bleeding.reshape(modules.shape).sum(axis=1)
+    warm = bleeding.reshape(shape).sum(axis=1)
     temperatures = np.empty(len(sensors.names))
     for i, (location, cells) in enumerate(zip(sensors.locations, sensors.cells, strict=True)):
         if location == "cell" and len(cells):
             temperatures[i] = surface[cells.start : cells.stop].mean()
         elif location == "afe":
-            module = min(die, len(modules) - 1)
+            module = min(die, shape[0] - 1)
             # A few degrees above its cells; 1.5 K for each bleed resistor (0.5 W beside the front end).
-            temperatures[i] = surface.reshape(modules.shape)[module].mean() + 4.0 + 1.5 * warm[module]
+            temperatures[i] = surface.reshape(shape)[module].mean() + 4.0 + 1.5 * warm[module]
             die += 1
         else:
             temperatures[i] = {
                 "coolant_in": readings.coolant_in_degc,
                 "coolant_out": readings.coolant_out_degc,
             }.get(location, readings.ambient_degc)
-    _spoil_voltages(voltages, injections)
-    _spoil_temperatures(temperatures, sensors.names, injections)
-    return Sensed(voltages, temperatures, string_voltage, link_mean_v, module_voltages)
-
-
-def _spoil_voltages(voltages: FloatArray, injections: Injections) -> None:
-    for item in injections.of(faults.CellVoltageOffset, faults.CellVoltageStuck, faults.CellOpenWire):
-        if isinstance(item, faults.CellVoltageOffset):
-            voltages[item.cell] += item.offset_v
-        elif isinstance(item, faults.CellVoltageStuck):
-            held = injections.hold(item, item.cell, float(voltages[item.cell]))
-            voltages[item.cell] = held if item.value_v is None else item.value_v
-        else:
-            voltages[item.cell] = np.nan
-
-
-def _spoil_temperatures(temperatures: FloatArray, names: list[str], injections: Injections) -> None:
-    for item in injections.of(faults.TemperatureOffset, faults.TemperatureStuck, faults.TemperatureOpen):
-        for i, name in enumerate(names):
-            if not fnmatch.fnmatchcase(name, item.sensor):
-                continue
-            if isinstance(item, faults.TemperatureOffset):
-                temperatures[i] += item.offset_degc
-            elif isinstance(item, faults.TemperatureStuck):
-                held = injections.hold(item, name, float(temperatures[i]))
-                temperatures[i] = held if item.value_degc is None else item.value_degc
-            else:
-                temperatures[i] = np.nan
-
-
-def sense_current_a(current_a: float, injections: Injections) -> float:
-    """Turn the true current [A] into what the sensor says [A]."""
-    for item in injections.of(faults.CurrentOffset, faults.CurrentGain, faults.CurrentStuck):
-        if isinstance(item, faults.CurrentOffset):
-            current_a += item.offset_a
-        elif isinstance(item, faults.CurrentGain):
-            current_a *= item.gain
-        else:
-            held = injections.hold(item, "current", current_a)
-            current_a = held if item.value_a is None else item.value_a
-    return current_a
+    return temperatures

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openbms_core.config_file import ConfigError
 from openbms_core.pack import PackFile
-from openbms_sim import faults
 from openbms_sim.device import CELLS, CELLS_EACH, Device, Frame, Switches
-from openbms_sim.faults import Injections
+from openbms_sim.faults import Injection, Injections, bus, plant
+from openbms_sim.faults import device as broken
+from openbms_sim.frame_path import FramePath
 from openbms_sim.frames import Layout
-from openbms_sim.interface import Inputs, Readings, Source
+from openbms_sim.interface import Readings, Source
+from openbms_sim.medium import Medium
 from openbms_sim.plant.switching import CONTACTORS, Contactors
-from openbms_sim.sensing import SensorNames, sense, sense_current_a
+from openbms_sim.sensing import SensorNames, SensorNoise, sense
+from openbms_sim.sensor_faults import spoil_current
+from openbms_sim.surroundings import inputs_of, switches_of, told_by
 from openbms_sim.vehicle import Permission
 
 __all__ = ["SCAN_TICKS", "TICK_S", "DigitalTwin", "check_pack"]
 
 TICK_S = 0.01
+ATMOSPHERE_PA = 101_325.0
 SCAN_TICKS = 10
 
 
@@ -88,9 +93,11 @@ class DigitalTwin:
     time_scale : float
         Simulated seconds in a second.
     seed : int
-        Of lost frames and jitter.
+        Of everything random: noise, lost frames, jitter.
     switches : Switches
         On-off inputs as they are without injections.
+    noise : SensorNoise
+        Of healthy sensors; by default that of usual parts. A recorded test has its own.
     """
 
     def __init__(
@@ -103,6 +110,7 @@ class DigitalTwin:
         time_scale: float = 1.0,
         seed: int = 1,
         switches: Switches | None = None,
+        noise: SensorNoise | None = None,
     ) -> None:
         self._sensors = check_pack(pack)
         self.source = source
@@ -115,10 +123,15 @@ class DigitalTwin:
         self._dt_s = TICK_S * time_scale
         self._switches = switches or Switches()
         self._random = random.Random(seed)
+        self._rng = np.random.default_rng(seed)
+        none = SensorNoise(0.0, 0.0, 0.0, 0.0)
+        self._noise = noise or (SensorNoise() if source.name == "plant" else none)
+        self._path = FramePath(layouts, seed)
+        self._medium = Medium(pack.device.bitrate_bit_per_s, seed)
         self._late: list[_Late] = []
         self._tick = 0
         self._sum_v: NDArray[np.float64] = np.zeros(CELLS)
-        self._sum_link_v = 0.0
+        self._sum_link_v = self._sum_redundant_a = 0.0
         self.readings: Readings | None = None
 
     @property
@@ -144,25 +157,58 @@ class DigitalTwin:
             Frames to send now.
         """
         injections = self.injections.at(now_s)
-        switches = self._switches_now(injections)
-        if not injections.acts(faults.SilentBus):
-            for identifier, data in received:
-                self.device.receive(identifier, data, now_s)
+        self._begin(injections, now_s)
+        switches = switches_of(self._switches, injections)
+        if self.readings is not None:
+            switches.gas |= self.readings.gas
+            switches.smoke |= self.readings.smoke
+            switches.pressure_pa += self.readings.pressure_pa - ATMOSPHERE_PA
+        for identifier, data in self._medium.to_device(list(received), now_s, injections):
+            self.device.receive(identifier, data, now_s)
         self.device.control(now_s, switches, injections)
+        dropped = self._mask(injections, broken.ContactorDropsOut)
         self.contactors.step(
-            self.device.coils,
+            self.device.coils if dropped is None else self.device.coils & ~dropped,
             TICK_S,
-            welded=self._mask(injections, faults.ContactorWelded),
-            dead=self._mask(injections, faults.ContactorFailsToClose),
+            welded=self._mask(injections, broken.ContactorWelded),
+            dead=self._mask(injections, broken.ContactorFailsToClose),
         )
-        readings = self.source.step(self._inputs(permission, injections), self._dt_s)
-        self.readings = readings
+        load_a = 0.0 if self._load is None else self._load(permission, self._dt_s)
+        inputs = inputs_of(self.device, self.contactors.closed, permission, load_a, injections)
+        readings = self.source.step(inputs, self._dt_s)
+        self.readings = readings = told_by(readings, self.device, injections)
         self.elapsed_s += self._dt_s
-        current_a = sense_current_a(float(readings.string_currents_a[0]), injections)
-        frames = self.device.current_frame(current_a, self._dt_s, injections)
+        frames = self._frames(readings, switches, now_s, injections)
+        return self._medium.to_host(self._path.through(frames, now_s, injections), now_s, injections)
+
+    def _begin(self, injections: Injections, now_s: float) -> None:
+        """Do what an injection does once, when it begins."""
+        for restart in injections.began(broken.DeviceReboot):
+            self.device.restart(now_s, restart.silence_s, restart.refuse_s)
+        for condition in injections.began(plant.Condition):
+            self.source.put(
+                soc=condition.soc,
+                temperature_degc=condition.temperature_degc,
+                ambient_degc=condition.ambient_degc,
+                cell=condition.cell,
+            )
+
+    def _frames(
+        self, readings: Readings, switches: Switches, now_s: float, injections: Injections
+    ) -> list[Frame]:
+        """What the device sends in this tick."""
+        true_a, sigma_a = float(readings.string_currents_a[0]), self._noise.current_a
+        noise_a = self._rng.standard_normal(2) * sigma_a if sigma_a else (0.0, 0.0)
+        current_a = spoil_current(true_a + float(noise_a[0]), injections, self._rng, redundant=False)
+        self._sum_redundant_a += spoil_current(
+            true_a + float(noise_a[1]), injections, self._rng, redundant=True
+        )
         self._sum_v += readings.cell_voltages_v
         self._sum_link_v += readings.link_voltage_v
         self._tick += 1
+        scan: list[Frame] = []
+        silent = self.device.silent(now_s)
+        frames = [] if silent else self.device.current_frame(current_a, self._dt_s, injections)
         if self._tick % SCAN_TICKS == 0:
             sensed = sense(
                 readings,
@@ -172,10 +218,15 @@ class DigitalTwin:
                 self.device.bleed,
                 CELLS_EACH,
                 injections,
+                noise=self._noise,
+                rng=self._rng,
             )
-            self._sum_v, self._sum_link_v = np.zeros(CELLS), 0.0
-            scan = self.device.scan_frames(sensed, readings, self.contactors.closed, switches, injections)
-            late_s = max((item.maximum_s for item in injections.of(faults.Jitter)), default=0.0)
+            sensed.redundant_current_a = self._sum_redundant_a / SCAN_TICKS
+            self._sum_v, self._sum_link_v, self._sum_redundant_a = np.zeros(CELLS), 0.0, 0.0
+            if not silent:
+                closed = self.contactors.closed
+                scan = self.device.scan_frames(sensed, readings, closed, switches, injections)
+            late_s = max((item.maximum_s for item in injections.of(bus.Jitter)), default=0.0)
             self._late.append(_Late(now_s + late_s * self._random.random(), scan))
         # Scans overtake each other on no bus: a late one holds up those behind it.
         while self._late and self._late[0].due_s <= now_s:
@@ -183,55 +234,19 @@ class DigitalTwin:
         return frames
 
     @property
+    def clock_step_s(self) -> float:
+        """How far the twin's clock is off now [s]."""
+        return float(sum(item.step_s for item in self.injections.of(bus.ClockStep)))
+
+    @property
     def scan_ended(self) -> bool:
         """The last tick ended a scan."""
         return self._tick % SCAN_TICKS == 0
 
-    def _inputs(self, permission: Permission, injections: Injections) -> Inputs:
-        device = self.device
-        load_a = 0.0 if self._load is None else self._load(permission, self._dt_s)
-        shorts = injections.of(faults.CellInternalShort)
-        short_ohm = np.full(CELLS, np.inf) if shorts else None
-        for item in shorts:
-            short_ohm[item.cell] = item.resistance_ohm  # type: ignore[index]
-        return Inputs(
-            closed=self.contactors.closed,
-            zero_current=permission.zero_current,
-            load_current_a=load_a,
-            charger_enable=device.charger_enable,
-            charger_voltage_v=device.charger_voltage_v,
-            charger_current_a=min(device.charger_current_a, permission.charge_limit_a),
-            bleed=device.bleed,
-            heater=device.heater,
-            pump=device.pump,
-            fan=device.fan,
-            chiller=device.chiller,
-            precharge_open=injections.acts(faults.PrechargeResistorOpen),
-            short_ohm=short_ohm,
-        )
-
     @staticmethod
-    def _mask(injections: Injections, kind: type[faults.Injection]) -> NDArray[np.bool_] | None:
+    def _mask(injections: Injections, kind: type[Injection]) -> NDArray[np.bool_] | None:
         items = injections.of(kind)
         if not items:
             return None
         named = {item.contactor for item in items}
         return np.array([[name in named for name in CONTACTORS]])
-
-    def _switches_now(self, injections: Injections) -> Switches:
-        now = replace(self._switches)
-        now.interlock_whole &= not injections.acts(faults.InterlockOpen)
-        now.emergency_stop |= injections.acts(faults.EmergencyStop)
-        now.smoke |= injections.acts(faults.Smoke)
-        for item in injections.of(
-            faults.Insulation, faults.ChargingPlug, faults.Ignition, faults.SupplyVoltage
-        ):
-            if isinstance(item, faults.Insulation):
-                now.insulation_ohm = item.resistance_ohm
-            elif isinstance(item, faults.ChargingPlug):
-                now.plugged = item.plugged
-            elif isinstance(item, faults.Ignition):
-                now.ignition = item.switched_on
-            else:
-                now.supply_v = item.value_v
-        return now

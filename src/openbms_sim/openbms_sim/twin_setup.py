@@ -16,6 +16,7 @@ from openbms_sim.can_hub import CanHub
 from openbms_sim.device import CELLS, Switches
 from openbms_sim.frames import layouts
 from openbms_sim.interface import Source
+from openbms_sim.link import Link
 from openbms_sim.plant.pack import PackPlant
 from openbms_sim.record import DEFAULT_RECORD, load_record
 from openbms_sim.replay import Replay
@@ -115,7 +116,7 @@ def build_twin(pack: LoadedPack, settings: TwinSettings) -> tuple[DigitalTwin, T
 
 def open_bus(
     interface: str, channel: str, host: str, port: int, *, start_hub: bool
-) -> tuple[CanHub | None, can.BusABC]:
+) -> tuple[CanHub | None, Link]:
     """Open the bus of the twin, with its hub where that is wanted.
 
     Parameters
@@ -129,7 +130,8 @@ def open_bus(
 
     Returns
     -------
-    CanHub or None, can.BusABC
+    CanHub or None, Link
+        Both are closed by the caller, the link first.
 
     Raises
     ------
@@ -147,7 +149,7 @@ def open_bus(
                 hub.start()
                 port = hub.port
             options = {"host": host, "port": port, "tcp_tune": True}
-        return hub, can.Bus(interface=interface, channel=channel, **options)
+        return hub, Link(lambda: can.Bus(interface=interface, channel=channel, **options), hub, channel)
     except (OSError, OverflowError, ValueError, can.CanError) as error:
         if hub is not None:
             hub.stop()

@@ -50,6 +50,7 @@ class Host:
 
     def __init__(self, pack: LoadedPack, source: Source, **options: Any) -> None:
         self.database, messages = _database()
+        self.known = {message.frame_id for message in self.database.messages}
         self.twin = DigitalTwin(pack.file, messages, source, **options)
         self.now_s = 1000.0
         self.permission = Permission(State.DRIVE, False, 10.0, 30.0)
@@ -78,7 +79,9 @@ class Host:
         names = [message.name for message in self.database.messages]
         sensors = self.twin._sensors.names
         self.twin.injections = Injections(
-            parse_injections(text, cells=96, sensors=sensors, messages=names), self.now_s
+            parse_injections(text, cells=96, sensors=sensors, messages=names),
+            self.now_s,
+            self.twin.injections,
         )
 
     def run(self, seconds: float) -> Host:
@@ -92,11 +95,15 @@ class Host:
             self.now_s += TICK_S
             for identifier, data in self.twin.tick(received, self.permission, self.now_s):
                 self.frames.append((identifier, data))
+                if identifier not in self.known:
+                    continue
                 voltages = identifier >= 0x100 and identifier & 0xF == 0
                 last[identifier, data[0] >> 4 if voltages else 0] = data
         for (identifier, _), data in last.items():
             message = self.database.get_message_by_frame_id(identifier)
-            self.seen.setdefault(message.name, {}).update(message.decode(data, decode_choices=False))
+            self.seen.setdefault(message.name, {}).update(
+                message.decode(data, decode_choices=False, allow_truncated=True)
+            )
         return self
 
     def count(self, name: str) -> int:

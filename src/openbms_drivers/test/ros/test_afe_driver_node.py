@@ -108,7 +108,7 @@ def test_description_scans_and_contactors(world: World, demo_pack: LoadedPack, d
         96,
     )
     assert description.cell_temperature_sensor[:4].tolist() == [0, 0, 0, 1]
-    assert "pressure_pa" in description.not_monitored
+    assert "reported_soc" in description.not_monitored
     assert "cell_voltage_v" not in description.not_monitored
     assert measurements[-1].header.frame_id == demo_pack.file.serial
     assert np.isfinite(measurements[-1].cell_voltages).all()

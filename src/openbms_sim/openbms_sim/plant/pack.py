@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_sim.interface import Inputs, Readings, Truth
+from openbms_sim.interface import Inputs, Readings, RunawayOrder, Truth
 from openbms_sim.plant.cell import NMC_18650, CellBank, CellParameters, Spread
+from openbms_sim.plant.runaway import Housing, Runaway
 from openbms_sim.plant.switching import Link, string_paths_ohm
 from openbms_sim.plant.thermal import ThermalBank
 
@@ -18,6 +19,13 @@ BLEED_OHM = 33.0
 """Bleed resistor of each cell: 0.13 A at 4.2 V."""
 PRECHARGE_OHM = 200.0
 """Precharge resistor: 0.2 s time constant with the link's 1 mF."""
+
+
+_STATE = {
+    CellBank: ("soc", "rc1_v", "rc2_v", "hysteresis"),
+    ThermalBank: ("core_degc", "surface_degc"),
+}
+"""Arrays that a thermal runaway spoils."""
 
 
 class PackPlant:
@@ -58,6 +66,9 @@ class PackPlant:
         self.link = Link()
         self.bled_charge_ah = np.zeros(self.cell_count)
         """Charge that bleed resistors and internal shorts have taken from each cell [Ah]."""
+        self.housing = Housing()
+        self._runaways: dict[RunawayOrder, Runaway] = {}
+        self._before: dict[str, object] = {}
 
     def step(self, inputs: Inputs, dt_s: float) -> Readings:
         """Advance by ``dt_s`` seconds.
@@ -79,31 +90,47 @@ class PackPlant:
         drain_s = np.zeros(self.cell_count)
         if inputs.bleed is not None:
             drain_s += inputs.bleed / BLEED_OHM
-        if inputs.short_ohm is not None:
-            drain_s += 1.0 / inputs.short_ohm
+        inner_ohm = self._inner_ohm(inputs, dt_s)
+        if inner_ohm is not None:
+            drain_s += 1.0 / inner_ohm
         # A cell with a resistor across it looks to its string like a smaller emf behind a smaller resistance.
         divider = 1.0 / (1.0 + drain_s * r0)
         string_emf = (emf * divider).reshape(self._shape).sum(axis=1)
         string_r = (r0 * divider).reshape(self._shape).sum(axis=1)
+        if inputs.connection_ohm is not None:
+            string_r += inputs.connection_ohm.reshape(self._shape).sum(axis=1)
         path_r = string_paths_ohm(inputs.closed, PRECHARGE_OHM, precharge_open=inputs.precharge_open)
         fed = bool((inputs.closed[:, 0] & inputs.closed[:, 1]).any())
         heater, chiller = (inputs.heater, inputs.chiller) if fed else (0.0, 0.0)
         load_a = self._load_a(inputs, string_emf, string_r + path_r) if fed else 0.0
-        string_a = self.link.step(string_emf, string_r + path_r, load_a, dt_s)
+        string_a = self.link.step(string_emf, string_r + path_r, load_a, dt_s, inputs.link_load_ohm)
         through_a = np.repeat(string_a, self._shape[1])
         voltage = (emf + through_a * r0) * divider
         drained_a = voltage * drain_s
         self.cells.step(through_a - drained_a, self.thermal.core_degc, dt_s)
         self.bled_charge_ah += drained_a * (dt_s / 3600.0)
-        shorted_w = 0.0 if inputs.short_ohm is None else voltage * voltage / inputs.short_ohm
+        heat_w = self.cells.heat_w
+        if inner_ohm is not None:
+            heat_w = heat_w + voltage * voltage / inner_ohm
+        for order, runaway in self._runaways.items():
+            heat_w[order.cell] += runaway.heat_w
+        terminals_w = None
+        if inputs.connection_ohm is not None:
+            # its sense wires lie outside: the connection's drop counts as the cell's, its heat goes both ways
+            voltage = voltage + through_a * inputs.connection_ohm
+            half_w = 0.5 * through_a * through_a * inputs.connection_ohm
+            terminals_w = half_w + np.roll(half_w, 1)
         self.thermal.step(
-            self.cells.heat_w + shorted_w,
+            heat_w,
             dt_s,
             heater=heater,
             pump=inputs.pump,
             fan=inputs.fan,
             chiller=chiller,
+            flow=inputs.coolant,
+            surface_heat_w=terminals_w,
         )
+        self.housing.step(any(runaway.vented for runaway in self._runaways.values()), dt_s)
         return Readings(
             cell_voltages_v=voltage,
             cell_surface_degc=self.thermal.surface_degc,
@@ -116,7 +143,74 @@ class PackPlant:
             coolant_flow_l_per_min=self.thermal.coolant_flow_l_per_min,
             auxiliary_power_w=self.thermal.auxiliary_power_w,
             actuators=(heater, inputs.pump, inputs.fan, chiller),
+            pressure_pa=self.housing.pressure_pa,
+            gas=self.housing.gas,
+            smoke=self.housing.smoke,
         )
+
+    def _inner_ohm(self, inputs: Inputs, dt_s: float) -> FloatArray | None:
+        """Resistance inside each cell [Ω]: shorts that were ordered, and those of cells in runaway."""
+        if tuple(self._runaways) != inputs.runaways:
+            self._change_runaways(inputs.runaways)
+        if inputs.short_ohm is None and not self._runaways:
+            return None
+        ohm = np.full(self.cell_count, np.inf) if inputs.short_ohm is None else inputs.short_ohm.copy()
+        for order, runaway in self._runaways.items():
+            runaway.step(float(self.thermal.core_degc[order.cell]), dt_s)
+            ohm[order.cell] = min(ohm[order.cell], runaway.short_ohm)
+        return ohm
+
+    def _change_runaways(self, orders: tuple[RunawayOrder, ...]) -> None:
+        keep = {order: run for order, run in self._runaways.items() if order in orders}
+        if not self._runaways:
+            self._before = {
+                name: getattr(bank, name).copy()
+                for bank in (self.cells, self.thermal)
+                for name in _STATE[type(bank)]
+            }
+        elif not keep:
+            # the burnt cells are replaced, and what they heated has cooled down
+            for bank in (self.cells, self.thermal):
+                for name in _STATE[type(bank)]:
+                    setattr(bank, name, self._before[name])
+        self._runaways = {
+            order: keep.get(order) or Runaway(order.short_ohm, order.ramp_s, self_heating=order.self_heating)
+            for order in orders
+        }
+
+    def put(
+        self,
+        *,
+        soc: float | None = None,
+        temperature_degc: float | None = None,
+        ambient_degc: float | None = None,
+        cell: int | None = None,
+    ) -> None:
+        """Put the pack, or one cell of it, into a condition, at rest.
+
+        Parameters
+        ----------
+        soc : float, optional
+            Mean state of charge of the cells, which keep their distances (or that of ``cell``), 0 … 1.
+        temperature_degc : float, optional
+            Temperature of cells (or of ``cell``) and coolant [°C].
+        ambient_degc : float, optional
+            Temperature of the surroundings [°C].
+        cell : int, optional
+            Only this cell.
+        """
+        cells, thermal, which = self.cells, self.thermal, slice(None) if cell is None else cell
+        if soc is not None:
+            shifted = cells.soc + (soc - float(cells.soc[which].mean()))
+            cells.soc[which] = np.clip(shifted, 0.0, 1.0)[which]
+            for state in (cells.rc1_v, cells.rc2_v, cells.hysteresis):
+                state[which] = 0.0
+        if temperature_degc is not None:
+            thermal.core_degc[which] = thermal.surface_degc[which] = temperature_degc
+            if cell is None:
+                thermal.coolant_in_degc = thermal.coolant_out_degc = temperature_degc
+        if ambient_degc is not None:
+            thermal.ambient_degc = ambient_degc
 
     def _load_a(self, inputs: Inputs, string_emf: FloatArray, resistance: FloatArray) -> float:
         """Current that load, charger and auxiliaries push into the link [A]."""

@@ -108,7 +108,12 @@ class Link:
     voltage_v: float = 0.0
 
     def step(
-        self, emf_v: FloatArray, resistance_ohm: FloatArray, load_current_a: float, dt_s: float
+        self,
+        emf_v: FloatArray,
+        resistance_ohm: FloatArray,
+        load_current_a: float,
+        dt_s: float,
+        load_ohm: float = float("inf"),
     ) -> FloatArray:
         """Solve the link exactly for sources that are constant over the step.
 
@@ -122,6 +127,8 @@ class Link:
             What charger (positive) and load (negative) push into the link [A].
         dt_s : float
             Duration [s].
+        load_ohm : float
+            A resistor across the link, beside its own [Ω].
 
         Returns
         -------
@@ -129,7 +136,7 @@ class Link:
             Mean current of each string over the step [A], positive: charging; exactly 0 where it is open.
         """
         conductance = 1.0 / resistance_ohm
-        total = float(conductance.sum()) + 1.0 / self.discharge_ohm
+        total = float(conductance.sum()) + 1.0 / self.discharge_ohm + 1.0 / load_ohm
         final_v = (float((emf_v * conductance).sum()) + load_current_a) / total
         before_v = self.voltage_v
         self.voltage_v = max(

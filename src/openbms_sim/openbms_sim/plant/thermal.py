@@ -87,6 +87,8 @@ class ThermalBank:
         pump: float = 0.0,
         fan: float = 0.0,
         chiller: float = 0.0,
+        flow: float = 1.0,
+        surface_heat_w: FloatArray | None = None,
     ) -> None:
         """Let heat flow for a time.
 
@@ -98,20 +100,27 @@ class ThermalBank:
             Duration [s]; cut into steps of at most 1 s (the fastest time constant is about 5 s).
         heater, pump, fan, chiller : float
             Actuators, 0 … 1 of full scale.
+        flow : float
+            Part of the coolant flow that the pump would make which really flows.
+        surface_heat_w : ndarray, shape (count,), optional
+            Heat made at the terminals of each cell [W].
         """
         p = self.parameters
+        moved = pump * flow
         steps = max(1, int(np.ceil(dt_s / _LONGEST_STEP_S)))
         h = dt_s / steps
         heater_w = heater * p.heater_w_per_cell * self.count
         chiller_w = chiller * p.chiller_w_per_cell * self.count
-        to_coolant = p.surface_to_coolant_still_w_per_k + p.surface_to_coolant_pumped_w_per_k * pump
-        radiator = self.count * (p.radiator_w_per_k_per_cell + p.radiator_fan_w_per_k_per_cell * fan) * pump
+        to_coolant = p.surface_to_coolant_still_w_per_k + p.surface_to_coolant_pumped_w_per_k * moved
+        radiator = self.count * (p.radiator_w_per_k_per_cell + p.radiator_fan_w_per_k_per_cell * fan) * moved
         out_w = into_coolant_w = 0.0
         for _ in range(steps):
             core_w = (self.core_degc - self.surface_degc) / p.core_to_surface_k_per_w
             coolant_w = (self.surface_degc - self.coolant_in_degc) * to_coolant
             ambient_w = (self.surface_degc - self.ambient_degc) * p.surface_to_ambient_w_per_k
             surface_w = core_w - coolant_w - ambient_w
+            if surface_heat_w is not None:
+                surface_w += surface_heat_w
             between_w = np.diff(self.surface_degc) / p.surface_to_neighbour_k_per_w
             surface_w[:-1] += between_w
             surface_w[1:] -= between_w
@@ -121,7 +130,7 @@ class ThermalBank:
             out_w = radiator * (self.coolant_in_degc - self.ambient_degc) + chiller_w - heater_w
             self.coolant_in_degc += (into_coolant_w - out_w) * h / (self.count * p.coolant_j_per_k_per_cell)
             self.heat_out_j += (out_w + float(ambient_w.sum())) * h
-        self.coolant_flow_l_per_min = pump * p.coolant_flow_max_l_per_min
+        self.coolant_flow_l_per_min = moved * p.coolant_flow_max_l_per_min
         # Water and glycol: about 3.6 kJ/(l K), so 60 W s a minute.
         per_kelvin_w = self.coolant_flow_l_per_min * 3600.0 / 60.0
         self.coolant_out_degc = self.coolant_in_degc + (

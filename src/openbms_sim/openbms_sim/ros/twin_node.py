@@ -19,7 +19,7 @@ from openbms_core.types import State
 from openbms_msgs.msg import TwinTruth
 from openbms_msgs.srv import RequestState
 from openbms_sim.bus_thread import BusThread
-from openbms_sim.faults import InjectionError, parse_injections
+from openbms_sim.faults import InjectionError, check_source, parse_injections
 from openbms_sim.twin import DigitalTwin
 from openbms_sim.twin_setup import REQUESTS, TwinNames, TwinSettings, build_twin, open_bus
 from openbms_sim.vehicle import Permission
@@ -35,8 +35,9 @@ class TwinNode(BmsNode):
     """Runs the twin in a thread of its own; ROS only steers and watches it."""
 
     def __init__(self, **kwargs: Any) -> None:
-        self._hub = self._bus = self._thread = None
+        self._hub = self._link = self._thread = None
         self._names: TwinNames | None = None
+        self._closed = b""
         super().__init__("twin", **kwargs)
         self.add_on_set_parameters_callback(self._on_parameters)
 
@@ -52,6 +53,7 @@ class TwinNode(BmsNode):
         self.parameter("replay_soc0", -1.0, "SoC at the start of the test; negative: as the file says")
         self.parameter("replay_capacity_ah", -1.0, "Capacity of its cell [Ah]; negative: as the file says")
         self.parameter("time_scale", 1.0, "Simulated seconds in a second; other than 1: publishes /clock")
+        self.parameter("publish_clock", False, "Publish /clock at time_scale 1 too")
         self.parameter("seed", 1, "Of the spread between cells and of noise")
         self.parameter("initial_soc", 0.8, "State of charge at the start, 0 to 1 (plant)")
         self.parameter("ambient_degc", 25.0, "Temperature of the surroundings [degC] (plant)")
@@ -67,8 +69,13 @@ class TwinNode(BmsNode):
         self._wanted = REQUESTS.get(settings.request_on_start)
         self._asked_s = -math.inf
         self._twin, self._names = build_twin(self.pack, settings)
+        self._clock_publisher = (
+            self.create_publisher(Clock, "/clock", 10)
+            if settings.time_scale != 1.0 or self.value("publish_clock")
+            else None
+        )
         self._items = self._parse(self.value("injections"), ConfigError)
-        self._hub, self._bus = open_bus(
+        self._hub, self._link = open_bus(
             self.value("can_interface"),
             self.value("can_channel"),
             self.value("can_host"),
@@ -81,9 +88,6 @@ class TwinNode(BmsNode):
         self._state, self._limits = Freshness(valid_for_s), Freshness(valid_for_s)
         self._heard_state, self._heard_zero, self._heard_limits = State.INIT, True, (0.0, 0.0)
         self._truth = self.publisher_for("twin_truth")
-        self._clock_publisher = (
-            self.create_publisher(Clock, "/clock", 10) if settings.time_scale != 1.0 else None
-        )
         self._start_s = time.time()
         self.listen("state", self._on_state)
         self.listen("limits", self._on_limits)
@@ -92,7 +96,7 @@ class TwinNode(BmsNode):
 
     def activate(self) -> None:
         """Begin to live."""
-        self._thread = BusThread(self._twin, self._bus, self._after_tick)
+        self._thread = BusThread(self._twin, self._link, self._after_tick)
         self._thread.inject(self._items)
         self._thread.start(self._permission_now)
         self.diagnostic(0, "running")
@@ -105,18 +109,17 @@ class TwinNode(BmsNode):
     def release(self) -> None:
         """Close bus and hub."""
         self.deactivate()
-        if self._bus is not None:
-            self._bus.shutdown()
+        if self._link is not None:
+            self._link.close()
         if self._hub is not None:
             self._hub.stop()
-        self._bus = self._hub = None
+        self._link = self._hub = None
 
     def ready_to_stop(self) -> bool:
         """The hardware lives on until its contactors are open and the others have left its hub."""
         if self._thread is None or self._thread.error:
             return True
-        others = 0 if self._hub is None else self._hub.clients(self.value("can_channel")) - 1
-        return self._twin.open and others <= 0
+        return self._twin.open and self._link.others == 0
 
     # ---- what the vehicle hears ---------------------------------------------------------------------
 
@@ -158,11 +161,15 @@ class TwinNode(BmsNode):
     # ---- what others see ----------------------------------------------------------------------------
 
     def _after_tick(self, twin: DigitalTwin) -> None:
-        now_s = self._start_s + twin.elapsed_s if self._clock_publisher is not None else self.now_s()
+        now_s = self.now_s()
+        if self._clock_publisher is not None:
+            now_s = self._start_s + twin.elapsed_s + twin.clock_step_s
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=time_to_msg(now_s)))
-        if not twin.scan_ended:
+        closed = twin.contactors.closed.tobytes()
+        if not twin.scan_ended and closed == self._closed:
             return
+        self._closed = closed  # a contact that moves is told at once
         truth = twin.source.truth()
         self._truth.publish(
             TwinTruth(
@@ -184,7 +191,6 @@ class TwinNode(BmsNode):
         if self._thread.error:
             self.diagnostic(2, f"the twin has stopped: {self._thread.error}")
             return
-        others = 0 if self._hub is None else self._hub.clients(self.value("can_channel")) - 1
         text = f"device tripped: {self._twin.device.trip}" if self._twin.device.trip else "running"
         self.diagnostic(
             1 if self._twin.device.trip else 0,
@@ -193,16 +199,22 @@ class TwinNode(BmsNode):
             frames_sent=self._thread.frames_sent,
             late_ticks=self._thread.late_ticks,
             command_frames_refused=self._twin.device.rejected,
-            other_clients=others,
+            other_clients=self._link.others,
         )
 
     # ---- injections ---------------------------------------------------------------------------------
 
     def _parse(self, text: str, error_type: type[Exception]) -> list[Any]:
+        names = self._names
         try:
-            return parse_injections(
-                text, cells=self._names.cells, sensors=self._names.sensors, messages=self._names.messages
-            )
+            items = parse_injections(text, cells=names.cells, sensors=names.sensors, messages=names.messages)
+            check_source(items, self._twin.source.name)
+            if self._clock_publisher is None and any(item.fault == "clock_step" for item in items):
+                raise InjectionError(
+                    "clock_step needs the twin's /clock: start the system with use_sim_time and the twin's "
+                    "publish_clock."
+                )
+            return items
         except InjectionError as error:
             raise error_type(f"twin: {error}") from error
 

@@ -160,8 +160,9 @@ def test_injections_at_run_time_and_bad_text_is_refused(bench: Bench, dbc: str) 
     refused = bench.inject("[{fault: nonsense}]")
     assert not refused.successful and "must be one of" in refused.reason
     assert bench.inject('[{"fault": "emergency_stop"}]').successful
-    bench.wait(lambda truth: truth.device_trip == "emergency stop pressed")
-    assert list(bench.truth[-1].contactors) == [0, 0, 0]
+    bench.wait(
+        lambda truth: truth.device_trip == "emergency stop pressed" and list(truth.contactors) == [0, 0, 0]
+    )
     host.end.set()
 
 
