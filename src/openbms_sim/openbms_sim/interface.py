@@ -108,6 +108,10 @@ class Source(Protocol):
         """Give the truth at the end of the last step."""
         ...
 
+    def condition(self, cell: int | None = None) -> dict[str, float]:
+        """Give ``soc`` and ``temperature_degc`` (means, or of one cell), and ``ambient_degc``."""
+        ...
+
     def put(
         self,
         *,

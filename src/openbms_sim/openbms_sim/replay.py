@@ -114,6 +114,14 @@ class Replay:
             actuators=(inputs.heater if connected else 0.0, inputs.pump, inputs.fan, inputs.chiller),
         )
 
+    def condition(self, cell: int | None = None) -> dict[str, float]:
+        """Give what the record says of cell 0, and its temperatures."""
+        return {
+            "soc": self.record.soc_at(self.test_time_s),
+            "temperature_degc": self.record.temperature_at(self.test_time_s),
+            "ambient_degc": self._ambient_degc,
+        }
+
     def put(
         self,
         *,

@@ -12,10 +12,10 @@ from openbms_core.types import State
 from openbms_sim.device import CELLS, Device, Switches
 from openbms_sim.faults import Injections, plant
 from openbms_sim.faults import device as broken
-from openbms_sim.interface import Inputs, Readings, RunawayOrder
+from openbms_sim.interface import Inputs, Readings, RunawayOrder, Source
 from openbms_sim.vehicle import Permission
 
-__all__ = ["inputs_of", "switches_of", "told_by"]
+__all__ = ["inputs_of", "put_condition", "switches_of", "told_by"]
 
 _USED = (State.DRIVE, State.CHARGE, State.CONNECTED)
 _ACTUATORS = ("heater", "pump", "fan", "chiller")
@@ -106,6 +106,22 @@ def _connections(injections: Injections) -> NDArray[np.float64] | None:
         grown = min(1.0, injections.since_s(item) / item.ramp_s) if item.ramp_s else 1.0
         ohm[item.cell] += item.resistance_ohm * grown
     return ohm
+
+
+def put_condition(source: Source, condition: plant.Condition, past_s: float, injections: Injections) -> None:
+    """Put the pack where a condition has it after this time: evenly from where it was at its beginning."""
+    way = min(1.0, past_s / condition.ramp_s) if condition.ramp_s else 1.0
+    now = source.condition(condition.cell)
+    goal = {
+        name: getattr(condition, name)
+        for name in ("soc", "temperature_degc", "ambient_degc")
+        if getattr(condition, name) is not None
+    }
+    begun = {name: injections.hold(condition, name, now[name]) for name in goal}
+    source.put(
+        cell=condition.cell,
+        **{name: begun[name] + way * (goal[name] - begun[name]) for name in goal},
+    )
 
 
 def told_by(readings: Readings, device: Device, injections: Injections) -> Readings:

@@ -25,7 +25,7 @@ from openbms_sim.medium import Medium
 from openbms_sim.plant.switching import CONTACTORS, Contactors
 from openbms_sim.sensing import SensorNames, SensorNoise, sense
 from openbms_sim.sensor_faults import spoil_current
-from openbms_sim.surroundings import inputs_of, switches_of, told_by
+from openbms_sim.surroundings import inputs_of, put_condition, switches_of, told_by
 from openbms_sim.vehicle import Permission
 
 __all__ = ["SCAN_TICKS", "TICK_S", "DigitalTwin", "check_pack"]
@@ -182,16 +182,13 @@ class DigitalTwin:
         return self._medium.to_host(self._path.through(frames, now_s, injections), now_s, injections)
 
     def _begin(self, injections: Injections, now_s: float) -> None:
-        """Do what an injection does once, when it begins."""
+        """Do what an injection does when it begins, and not any more later."""
         for restart in injections.began(broken.DeviceReboot):
             self.device.restart(now_s, restart.silence_s, restart.refuse_s)
-        for condition in injections.began(plant.Condition):
-            self.source.put(
-                soc=condition.soc,
-                temperature_degc=condition.temperature_degc,
-                ambient_degc=condition.ambient_degc,
-                cell=condition.cell,
-            )
+        for condition in injections.of(plant.Condition):
+            past_s = injections.since_s(condition)
+            if past_s < condition.ramp_s + self._dt_s or condition in injections.began(plant.Condition):
+                put_condition(self.source, condition, past_s, injections)
 
     def _frames(
         self, readings: Readings, switches: Switches, now_s: float, injections: Injections

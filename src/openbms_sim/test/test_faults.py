@@ -296,6 +296,18 @@ def test_a_condition_is_put_once(plant_host, ambient: float) -> None:
     assert soc[9] == pytest.approx(0.05, abs=1e-3) and soc[8] > 0.28
 
 
+def test_a_condition_may_be_reached_evenly(plant_host) -> None:
+    host = plant_host.run(0.2)
+    host.inject("[{fault: condition, soc: 0.2, temperature_degc: 45, ambient_degc: 45, ramp_s: 10}]")
+    for passed in (2.5, 5.0, 7.5, 10.0):
+        host.run(2.5)
+        truth = host.twin.source.truth()
+        assert truth.cell_soc.mean() == pytest.approx(0.6 - 0.04 * passed, abs=0.002)
+        assert truth.cell_core_degc.mean() == pytest.approx(25 + 2 * passed, abs=0.3)
+    host.run(1.0)
+    assert host.twin.source.truth().cell_soc.mean() == pytest.approx(0.2, abs=0.002)
+
+
 def test_insulation_falls_evenly_on_a_logarithmic_scale(plant_host) -> None:
     host = plant_host.run(1.05)
     host.inject("[{fault: insulation, resistance_ohm: 5000, ramp_s: 6}]")

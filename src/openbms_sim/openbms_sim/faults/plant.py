@@ -123,7 +123,7 @@ class Load(Injection):
 
 
 class Condition(Injection):
-    """Puts the pack into a condition, once, at the start: not a fault, but where one begins (plant only)."""
+    """Puts the pack into a condition at the start, then leaves it alone: no fault, but where one begins."""
 
     plant_only: ClassVar[bool] = True
     fault: Literal["condition"]
@@ -134,3 +134,5 @@ class Condition(Injection):
     temperature_degc: Annotated[Number, Field(ge=-40, le=90)] | None = None
     """Of cells and coolant."""
     ambient_degc: Annotated[Number, Field(ge=-40, le=90)] | None = None
+    ramp_s: NonNegative = 0.0
+    """Time in which it gets there evenly; a step of all cells at once would be a fault of its own."""

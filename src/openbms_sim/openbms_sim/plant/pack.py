@@ -178,6 +178,15 @@ class PackPlant:
             for order in orders
         }
 
+    def condition(self, cell: int | None = None) -> dict[str, float]:
+        """Give ``soc`` and ``temperature_degc`` (means, or of one cell), and ``ambient_degc``."""
+        which = slice(None) if cell is None else cell
+        return {
+            "soc": float(self.cells.soc[which].mean()),
+            "temperature_degc": float(self.thermal.core_degc[which].mean()),
+            "ambient_degc": self.thermal.ambient_degc,
+        }
+
     def put(
         self,
         *,
