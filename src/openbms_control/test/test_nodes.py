@@ -190,6 +190,16 @@ def test_the_command_goes_out_first_but_behind_the_request_for_zero_current_wher
     assert max(position[id(asked["state"])], position[id(asked["limits"])]) < opened
 
 
+def test_a_monitor_that_may_not_close_grants_nothing(bench):
+    bench.start(SafetyMonitorNode, may_close=False)
+    bench.until_state(State.STANDBY)
+    for target in (State.DRIVE, State.CHARGE, State.CONNECTED):
+        answer = bench.request(target)
+        assert not answer.accepted and "may_close" in answer.reason and answer.state == State.STANDBY
+    assert bench.request(State.STANDBY).accepted
+    assert all(not any(m.positive) for name, m in bench.log if name == "contactor_command")
+
+
 def test_a_silent_driver_opens(bench):
     bench.start(SafetyMonitorNode)
     bench.close()

@@ -48,6 +48,9 @@ class SafetyMonitorNode(BmsNode):
             "",
             "Fault record; empty: $XDG_STATE_HOME/openbms/<serial>/faults.json (~/.local/state)",
         )
+        self.parameter(
+            "may_close", True, "Requests to close are granted; false: a parked pack is only checked"
+        )
 
     def configure(self) -> None:
         """Build publishers, subscriptions and services; refuse a pack whose reactions would be too slow."""
@@ -134,6 +137,10 @@ class SafetyMonitorNode(BmsNode):
     ) -> RequestState.Response:
         if not self.acting:
             response.reason = "The safety monitor is not active."
+            return response
+        if request.state != State.STANDBY and not self.value("may_close"):
+            response.reason = "Closing is switched off here (may_close is false): the pack is only checked."
+            response.state = int(self._decide(None).status.state)
             return response
         known = request.state in (State.STANDBY, State.DRIVE, State.CHARGE, State.CONNECTED)
         # INIT is no state to ask for: the core says so
