@@ -73,22 +73,18 @@ def check_pack(pack: LoadedPack) -> list[str]:
     Raises
     ------
     ConfigError
-        What driver or monitor would refuse: a reaction that takes longer than its fault-tolerant time, a
-        fault that does not exist, a precharge that cannot be judged; a device, DBC, message or signal that
-        does not exist. One line per problem.
+        What driver or monitor would refuse: parts that do not fit together (see
+        :func:`openbms_core.pack_checks.check_pack`); a device, DBC, message or signal that does not exist.
+        One line per problem.
     """
     # imported here: cantools takes a while, and a cell or system file does not need it
-    from openbms_control.safety.contactors import check_contactors
-    from openbms_core.faults import FAULT_BY_ID, check_timing, not_monitored
+    from openbms_core.faults import FAULT_BY_ID, not_monitored
+    from openbms_core.pack_checks import check_pack as check_fit
     from openbms_drivers.pack_driver import PackDriver
 
     problems: list[str] = []
     try:
-        check_timing(pack)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        check_contactors(pack)
+        check_fit(pack)
     except ConfigError as error:
         problems += error.problems
     notes: list[str] = []

@@ -104,8 +104,7 @@ def stop_deadline_s(pack: PackFile) -> float:
 
     It lies above the pack's own opening deadline, so that no contactor is opened under load by a kill.
     """
-    contactors = pack.contactors
-    return contactors.opening_deadline_s + contactors.opening_time_s + _STOP_MARGIN_S
+    return pack.longest_opening_s + _STOP_MARGIN_S
 
 
 def free_port(host: str) -> int:

@@ -53,8 +53,14 @@ def _named(kind: type[IntEnum], code: int) -> str:
 
 
 def _whys(state: Any, what: str) -> list[dict[str, str]]:
-    codes = [item.partition(":")[2] for item in state.inhibits if item.partition(":")[0] == what]
-    return [{"code": code, "text": meaning(code)} for code in dict.fromkeys(codes)]
+    # in a recording of a monitor that gave no sentences yet, the codes must do
+    said = [*state.inhibit_texts, *[""] * (len(state.inhibits) - len(state.inhibit_texts))]
+    found = {}
+    for item, sentence in zip(state.inhibits, said, strict=False):
+        kind, _, code = item.partition(":")
+        if kind == what:
+            found[code] = sentence or meaning(code)
+    return [{"code": code, "text": words} for code, words in found.items()]
 
 
 def _direction(state: Any, limits: Any, what: str) -> dict[str, Any]:

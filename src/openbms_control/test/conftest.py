@@ -105,7 +105,17 @@ SMALL: dict[str, Any] = {
             ),
         ],
         "commands": [
-            {"message": "C", "period_s": 0.1, "signals": [{"signal": "P", "source": "contactor_positive"}]}
+            {
+                "message": "C",
+                "period_s": 0.1,
+                "signals": [
+                    {"signal": "S", "source": "requested_state"},
+                    *(
+                        {"signal": f"{name}{{i}}", "source": name, "repeat": {"i": [0, 0]}}
+                        for name in ("contactor_positive", "contactor_negative", "contactor_precharge")
+                    ),
+                ],
+            }
         ],
     },
 }
@@ -226,6 +236,12 @@ class Rig:
             assert self.t_s - start_s <= within_s, f"not within {within_s} s: {self.last}"
         return self.t_s - start_s
 
+    def rest(self, within_s: float = 3.0, **values: Any) -> Decision:
+        """Go on until the contactors are open again."""
+        self.run_until(lambda d: d.status.state in (State.STANDBY, State.FAULT), within_s, **values)
+        assert self.last is not None
+        return self.last
+
     def close(self, target: State = State.DRIVE) -> Decision:
         """Bring the pack to a closed state, with a link that charges at once."""
         self.run(0.5)
@@ -310,10 +326,16 @@ class Kit:
             elif entry["to"] == "cell_voltage_v":
                 entry = {**entry, "repeat": {"i": [0, 2 * count - 1]}}
             signals.append(entry)
+        commands = copy.deepcopy(SMALL["device"]["commands"])
+        for signal in commands[0]["signals"]:
+            if signal["source"].startswith("contactor_"):
+                signal["repeat"] = {"i": [0, last]}
         topology = {"strings": count, "cells_in_series": 2}
         if count == 1:
             topology["temperature_sensors"] = [{"name": "t{i}", "location": "cell", "count": 4}]
-        return self.rig(**_merge({"topology": topology, "device": {"signals": signals}}, changes))
+        return self.rig(
+            **_merge({"topology": topology, "device": {"signals": signals, "commands": commands}}, changes)
+        )
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,8 @@ def test_without_feedback_the_contactors_times_count(kit):
     begin(rig)
     took_s = rig.run_until(lambda d: d.status.state == State.DRIVE, 3.0, link_v=14.8)
     assert 0.7 <= took_s <= 1.4  # three closings of 0.2 s, one opening of 0.1 s
-    assert "CONTACTOR_WELDED" in rig.last.not_monitored
+    assert {"CONTACTOR_FAILED_TO_CLOSE", "CONTACTOR_FEEDBACK_MISMATCH"} <= set(rig.last.not_monitored)
+    assert "CONTACTOR_WELDED" not in rig.last.not_monitored  # the link voltage tells as well
     rig.monitor.request(State.STANDBY, rig.t_s)
     rig.run(1.0)
     assert rig.state == State.STANDBY
@@ -64,10 +65,10 @@ def test_precharge_gives_up_after_its_attempts_and_locks_out(kit):
     assert commands(rig).count("011") == 2 and "111" not in commands(rig)
     assert rig.last.status.reason == "fault:PRECHARGE_TIMEOUT"
     answer = rig.monitor.clear(["PRECHARGE_TIMEOUT"], rig.t_s)
-    assert not answer.accepted and "locked for another" in answer.reason
+    assert not answer.accepted and "must cool for another" in answer.reason
     rig.run(1.0)
     assert rig.ids(FaultState.LATCHED) == {"PRECHARGE_TIMEOUT"}
-    rig.run(10.0)
+    rig.run(12.0)
     assert rig.monitor.clear([], rig.t_s).cleared == ("PRECHARGE_TIMEOUT",)
     rig.run(0.2)
     assert rig.state == State.STANDBY and rig.t_s > start_s
@@ -137,7 +138,8 @@ def test_a_string_that_does_not_fit_stays_out(kit):
     rig.run_until(lambda d: d.status.state == State.DRIVE, 8.0, cells_v=[3.9, 3.9, 3.2, 3.2], link_v=7.8)
     assert commands(rig)[-1] == "110000"
     assert rig.last.limits.discharge_current_a == 18.0
-    assert "string 1" in rig.last.status.explanation
+    assert "String 1 is not connected: its 6.4 V are 1.4 V off" in rig.last.status.explanation
+    assert "string_1:voltage" in rig.last.status.inhibits
     assert rig.last.status.contactors_closed
 
 
@@ -154,13 +156,14 @@ def test_a_contactor_that_stays_open_is_a_fault(kit):
     begin(rig)
     rig.feedback = [0, 0, 0]
     rig.run(1.5)
-    assert rig.state == State.FAULT and "CONTACTOR_FEEDBACK_MISMATCH" in rig.ids()
+    assert rig.state == State.FAULT and rig.ids() == {"CONTACTOR_FAILED_TO_CLOSE"}
 
 
 def test_a_welded_contactor_is_seen_after_opening_and_closing_is_refused(kit):
     rig = kit.rig()
     rig.close()
     rig.monitor.request(State.STANDBY, rig.t_s)
+    rig.run_until(lambda d: not d.status.contactor_command.any(), 2.0)
     rig.feedback = [1, 0, 0]
     rig.run(1.5)
     assert rig.state == State.FAULT and rig.ids(FaultState.ACTIVE) == {"CONTACTOR_WELDED"}
@@ -174,9 +177,9 @@ def test_current_in_an_open_string_is_a_fault_but_the_scan_of_the_opening_is_not
     rig = kit.rig()
     rig.close()
     rig.monitor.request(State.STANDBY, rig.t_s)
-    rig.run_until(lambda d: not d.status.contactor_command.any(), 1.0, current_a=-2.0)
+    rig.run_until(lambda d: not d.status.contactor_command.all(), 1.0, current_a=-2.0)
     rig.step()
-    rig.run(0.5, current_a=0.0)
+    rig.run(1.0, current_a=0.0)
     assert not rig.ids() and rig.state == State.STANDBY
     rig.run(1.0, current_a=-0.5)
     assert rig.ids(FaultState.ACTIVE) == {"CURRENT_ON_OPEN_STRING"}
@@ -241,8 +244,8 @@ def test_nothing_is_open_or_closed_before_it_is_known(kit):
     assert not contactors.closed(None)
     contactors.command[:] = 1
     assert contactors.closed(None)
-    assert not contactors.opened(None, 0.0)
-    assert np.all(contactors.age_s(1.0) == 1.0)
+    assert not contactors.opened(None, 0.0)  # nobody has asked for it
+    assert np.all(contactors.age_s(0.0) == 0.0) and np.all(contactors.age_s(1.0) == 1.0)
 
 
 def test_a_scan_that_was_held_up_does_not_blame_the_contactors(kit):
@@ -251,7 +254,7 @@ def test_a_scan_that_was_held_up_does_not_blame_the_contactors(kit):
     rig.monitor.request(State.STANDBY, rig.t_s)
     rig.run_until(lambda d: not d.status.contactor_command.any(), 1.0)
     opened_s, opened_stamp_s = rig.t_s, rig.stamp_s
-    rig.feedback = [1, 1, 0]  # as measured before they opened
+    rig.feedback = [0, 1, 0]  # as measured before the second one opened
     for number in range(4):
         rig.scan += 1
         rig.stamp_s = opened_stamp_s + 0.02 * number

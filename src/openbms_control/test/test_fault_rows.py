@@ -72,6 +72,13 @@ ELSEWHERE = {
     "ESTIMATOR_LOST",
     "LIMP_HOME_EXPIRED",
     "CONTACTOR_WELDED",
+    "CONTACTOR_FAILED_TO_CLOSE",
+    "LINK_LIVE",
+    "OPENED_UNDER_LOAD",
+    "STRING_ISOLATED",
+    "PRECHARGE_ABORTED_VOLTAGE",
+    "PRECHARGE_ABORTED_CURRENT",
+    "DEEP_DISCHARGE",
     "CURRENT_ON_OPEN_STRING",
     "PRECHARGE_TIMEOUT",
     "CONFIG_MISMATCH",
@@ -180,7 +187,7 @@ def test_it_clears_by_itself_or_latches(kit, row):
     there, _ = scans(row, rig.pack)
     quiet = {**rig.values, "current_a": 0.0, "link_v": 0.0}
     quiet.pop("contactor_feedback", None)
-    rig.run(row.timing.debounce_s + row.timing.delay_s + 1.5, **there)
+    rig.run_until(lambda d: state_of(rig, row) == FaultState.ACTIVE, 20.0, **there)
     assert state_of(rig, row) is not None
     rig.values = quiet
     rig.run(row.timing.debounce_s + 1.0)

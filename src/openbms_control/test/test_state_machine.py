@@ -21,6 +21,7 @@ SPECIFICATION: dict[State, dict[Event, State]] = {
         E.SHUTDOWN: S.OPENING,
         E.REQUEST_STANDBY: S.OPENING,
         E.BLOCKED: S.OPENING,
+        E.KEY_OFF: S.OPENING,
         E.CLOSED: S.CONNECTED,  # the target of this test
     },
     S.DRIVE: {
@@ -28,6 +29,7 @@ SPECIFICATION: dict[State, dict[Event, State]] = {
         E.STOP: S.OPENING,
         E.SHUTDOWN: S.OPENING,
         E.REQUEST_STANDBY: S.OPENING,
+        E.KEY_OFF: S.OPENING,
         E.PLUGGED_IN: S.OPENING,
     },
     S.CHARGE: {

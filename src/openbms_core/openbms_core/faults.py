@@ -35,7 +35,9 @@ __all__ = [
     "fault_rows",
     "limit_value",
     "not_monitored",
+    "opening_deadline_s",
     "place_in_file",
+    "precharge_current_max_a",
     "reaction",
 ]
 
@@ -85,8 +87,42 @@ def _protection_value(name: str, pack: PackFile) -> float:
     return math.nan
 
 
+_TOUCHABLE_V = 60.0
+"""UN R100: direct voltage below it is safe to touch."""
+
+
+def _link_safe_voltage_v(pack: PackFile) -> float:
+    """Give the voltage that the link must fall below after opening [V]; NaN where that is not monitored."""
+    contactors = pack.contactors
+    if contactors.link_discharge_time_s is None:
+        return math.nan
+    empty_v = pack.topology.cells_in_series * pack.limits.cell_voltage_min_v.safety
+    return contactors.link_safe_voltage_v or min(_TOUCHABLE_V, 0.5 * empty_v)
+
+
+def precharge_current_max_a(pack: PackFile) -> float:
+    """Give the current below which a precharge is complete [A]."""
+    precharge = pack.contactors.precharge
+    own = precharge.current_max_a if precharge is not None else None
+    return own if own is not None else pack.limits.current_deadband_a
+
+
+def _contactor_limit(row: FaultRow, pack: PackFile) -> float:
+    """Give the number that a yes-or-no row of contactors is reported with (NaN: none)."""
+    if row.quantity == "opened_under_load":
+        return pack.contactors.break_current_a
+    if row.quantity == "precharge_aborted_current":
+        return precharge_current_max_a(pack)
+    precharge = pack.contactors.precharge
+    if row.quantity == "precharge_aborted_voltage" and precharge is not None:
+        return precharge.voltage_difference_max_v
+    return math.nan
+
+
 def limit_value(row: FaultRow, pack: PackFile) -> float:
     """Give the number that a row compares with, in the row's unit (NaN where there is none)."""
+    if row.limit == "link_safe_voltage_v":
+        return _link_safe_voltage_v(pack)
     if isinstance(row.limit, str):
         triple = pack.limits.triples().get(row.limit)
         if triple is None:
@@ -98,7 +134,7 @@ def limit_value(row: FaultRow, pack: PackFile) -> float:
         return pack.contactors.command_valid_for_s
     if row.quantity == "current_on_open_string":
         return pack.limits.current_deadband_a
-    return row.limit
+    return row.limit if not math.isnan(row.limit) else _contactor_limit(row, pack)
 
 
 def _measured(quantity: str, pack: PackFile) -> bool:
@@ -202,10 +238,16 @@ def _stale_s(row: FaultRow, pack: PackFile) -> float:
     )
 
 
+def opening_deadline_s(row: FaultRow, pack: PackFile) -> float:
+    """Give the time that a row which opens leaves for zero current [s]."""
+    own = row.timing.opening_deadline_s
+    return own if own is not None else pack.contactors.fault_opening_deadline_s
+
+
 def reaction(row: FaultRow, pack: PackFile) -> Reaction:
     """Compute the worst-case reaction of a row (with the timing that the row carries) in a pack."""
     scan = 0.0 if row.by_clock else pack.measurement.scan_period_s
-    opening = pack.contactors.fault_opening_deadline_s + pack.contactors.opening_time_s if row.opens else 0.0
+    opening = opening_deadline_s(row, pack) + pack.contactors.opening_time_s if row.opens else 0.0
     if Action.OPEN_AT_ONCE in row.action:
         opening = pack.contactors.opening_time_s
     return Reaction(
@@ -238,7 +280,7 @@ def _timing_problems(rows: Iterable[FaultRow], pack: PackFile) -> dict[str, str]
     return problems
 
 
-def place_in_file(pack: LoadedPack, *key: str) -> str:
+def place_in_file(pack: LoadedPack, *key: str | int) -> str:
     """Give path and line of a key of the pack file, or of the nearest one above that is there."""
     lines = read_yaml(pack.path)[1] if pack.path.is_file() else {}
     line = next((lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines), 1)

@@ -166,11 +166,14 @@ class UsableWindow(StrictModel):
 
 
 class FaultTiming(StrictModel):
-    """Own debounce and delay of a fault row, in place of the table's."""
+    """Own times of a fault row, in place of the table's."""
 
     debounce_s: NonNegative | None = None
     delay_s: NonNegative | None = None
     fault_tolerant_time_s: Positive | None = None
+    opening_deadline_s: NonNegative | None = None
+    """Deadline for zero current, in place of ``contactors.fault_opening_deadline_s``: an emergency stop may
+    want a faster one."""
 
 
 class ThermalSafe(StrictModel):
@@ -248,6 +251,14 @@ class PackFile(StrictModel):
         sizes["temperature_degc"] = len(self.topology.sensor_names)
         sizes["actuator_feedback"] = len(self.topology.actuators)
         return sizes
+
+    @property
+    def longest_opening_s(self) -> float:
+        """Time that an opening takes at most, from the request for zero current to open contactors [s]."""
+        contactors = self.contactors
+        waiting_s = contactors.opening_deadline_s + (contactors.fuse.wait_s if contactors.fuse else 0.0)
+        check_s = contactors.opening_time_s + 2.0 * self.measurement.scan_period_s
+        return waiting_s + max(check_s, contactors.weld_check_s) + contactors.opening_time_s
 
     def mapped(self, quantity: str) -> bool:
         """Tell whether the device gives this quantity."""

@@ -281,6 +281,7 @@ class BmsStatus:
     balancing_allowed: bool
     heating_allowed: bool
     inhibits: list[str]
+    inhibit_texts: list[str]
     start_count: int
     valid_for_s: float
 

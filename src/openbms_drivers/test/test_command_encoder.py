@@ -38,7 +38,8 @@ STATE = BmsStatus(
     reason="requested", explanation="", contactor_command=np.array([1, 1, 0], np.uint8),
     contactors_closed=True,
     zero_current_requested=False, opening_deadline_s=math.nan, charge_allowed=True, discharge_allowed=True,
-    balancing_allowed=True, heating_allowed=True, inhibits=[], start_count=1, valid_for_s=0.5,
+    balancing_allowed=True, heating_allowed=True, inhibits=[], inhibit_texts=[], start_count=1,
+    valid_for_s=0.5,
 )  # fmt: skip
 CONTACTORS = ContactorCommand(1, ONE, ONE, ZERO, State.DRIVE, "requested", 0.5)
 BALANCING = BalancingCommand(np.arange(96) % 2 == 0, "top", 3.0)

@@ -55,8 +55,7 @@ class SafetyMonitorNode(BmsNode):
     def configure(self) -> None:
         """Build publishers, subscriptions and services; refuse a pack whose reactions would be too slow."""
         self.require_real_time()
-        contactors = self.pack.file.contactors
-        self.stop_deadline_s = contactors.opening_deadline_s + contactors.opening_time_s + 1.0
+        self.stop_deadline_s = self.pack.file.longest_opening_s + 1.0
         self.record_path = self._record_path()
         self._new_monitor()
         self._limits = self.publisher_for("limits")

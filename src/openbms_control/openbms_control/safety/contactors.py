@@ -1,150 +1,87 @@
-"""Move the contactors of each string: voltage-based precharge, several strings, and what counts as closed
-and open.
+"""The contactors of the pack as the state machine sees them: close, join, isolate, open; and what the fault
+table is told of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum, auto
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_core.config_file import ConfigError
-from openbms_core.faults import place_in_file
-from openbms_core.pack import LoadedPack, PackFile, Precharge
-from openbms_core.types import UNKNOWN, State
+from openbms_control.safety.closing import Closing
+from openbms_control.safety.contactor_bank import NEGATIVE, POSITIVE, PRECHARGE, ContactorBank, Sensed
+from openbms_control.safety.isolation import Isolation
+from openbms_control.safety.joining import LeftOut
+from openbms_control.safety.opening import Opening, OpeningPhase
+from openbms_control.safety.precharge import ResistorHeat
+from openbms_control.safety.wear import ContactorRecord, ContactorWear
+from openbms_core.pack import PackFile
+from openbms_core.types import State
 
-__all__ = ["ContactorSequencer", "Sensed", "check_contactors"]
-
-POSITIVE, NEGATIVE, PRECHARGE = range(3)
+__all__ = ["DEVICE_CLOSING_TIME_S", "ContactorSequencer", "Sensed"]
 
 DEVICE_CLOSING_TIME_S = 10.0
 """A device that closes by itself has this long, where the pack file says nothing of precharge."""
 
 
-@dataclass(frozen=True)
-class Sensed:
-    """What closing and opening are judged by.
-
-    Attributes
-    ----------
-    feedback : array, shape (strings, 3)
-        Positive, negative, precharge contactor: 0 open, 1 closed, 255 unknown.
-    string_voltages_v, string_currents_a : array, shape (strings,)
-        NaN where unknown.
-    link_voltage_v : float
-    largest_current_a : float
-        Largest magnitude in any string; NaN if one is unknown.
-    """
-
-    feedback: NDArray[np.uint8]
-    string_voltages_v: NDArray[np.float64]
-    string_currents_a: NDArray[np.float64]
-    link_voltage_v: float
-    largest_current_a: float
-
-
-class _Phase(Enum):
-    WAIT = auto()
-    NEGATIVE = auto()
-    PRECHARGE = auto()
-    POSITIVE = auto()
-    RELEASE = auto()
-
-
-def check_contactors(loaded: LoadedPack) -> None:
-    """Refuse a pack whose precharge, or whose strings' fit to each other, cannot be judged.
-
-    Raises
-    ------
-    ConfigError
-        ``contactors.precharge`` is given, but the link voltage or every string voltage is not measured; or it
-        is not given, but there are several strings.
-    """
-    pack, key = loaded.file, f"{place_in_file(loaded, 'contactors', 'precharge')}: contactors.precharge"
-    if pack.contactors.authority != "openbms":
-        return
-    if pack.contactors.precharge is None:
-        if pack.topology.strings > 1:
-            raise ConfigError(
-                f"{key}: it is absent, but this pack has {pack.topology.strings} strings: "
-                "strings of different voltage would be connected without anything between them. Add it, "
-                "since voltage_difference_max_v decides whether a string may join."
-            )
-        return
-    if not pack.mapped("link_voltage_v"):
-        raise ConfigError(
-            f"{key}: precharge is judged by voltage, but device.signals maps no "
-            "link_voltage_v. "
-            "Map it, or remove contactors.precharge where the load limits its own inrush."
-        )
-    if not pack.mapped("string_voltage_v") and not pack.mapped("cell_voltage_v"):
-        raise ConfigError(
-            f"{key}: precharge is judged by voltage, but device.signals maps neither "
-            "string_voltage_v nor "
-            "cell_voltage_v. Map one of them."
-        )
-
-
 class ContactorSequencer:
-    """Close string after string, and open all.
-
-    Close order of a string (foxBMS): negative contactor; precharge contactor; when string and link voltage
-    have come together the positive contactor; then the precharge contactor opens. Further strings join only
-    within the same voltage difference and below the break current; a string that does not fit stays out.
+    """Close string after string, take out what fails, and open all.
 
     Parameters
     ----------
     pack : PackFile
+    record : ContactorRecord, optional
+        What is kept of the contactors from before.
 
     Attributes
     ----------
+    bank : ContactorBank
+    closing : Closing
+    opening : Opening
+    isolation : Isolation
+    heat : ResistorHeat
+    wear : ContactorWear
+    strings : int
     command : array, shape (strings, 3)
         Positive, negative, precharge: 0 open, 1 closed.
-    left_out : list of int
-        Strings that could not join.
-    failed : bool
-        Every attempt of the last closing failed.
+    news : dict of str to tuple of float and int
+        Quantities of the fault table that have something to report: value and string. What is an event stays
+        until its row is active (:meth:`told`).
     """
 
-    def __init__(self, pack: PackFile) -> None:
+    def __init__(self, pack: PackFile, record: ContactorRecord | None = None) -> None:
+        record = record or ContactorRecord()
         self._authority = pack.contactors.authority
         self._contactors = pack.contactors
         self.strings = pack.topology.strings
-        self.command = np.zeros((self.strings, 3), dtype=np.uint8)
-        self.left_out: list[int] = []
-        self.failed = False
-        self._changed_s: NDArray[np.float64] | None = None
-        self._queue: list[int] = []
-        self._string = 0
-        self._phase = _Phase.WAIT
-        self._phase_since_s = 0.0
-        self._wait_s = 0.0
-        self._attempts = 0
+        self.bank = ContactorBank(pack)
+        self.command = self.bank.command
+        self.heat = ResistorHeat(pack, self.bank, record.of("precharge_heat", self.strings))
+        isolated = [string for string in record.isolated if string < self.strings]
+        self.isolation = Isolation(pack, self.bank, isolated)
+        self.closing = Closing(pack, self.bank, self.isolation, self.heat)
+        self.wear = ContactorWear.of(record, self.strings)
+        self.opening = Opening(pack, self.bank, self.wear)
+        self.news: dict[str, tuple[float, int]] = {}
+        self._given_up = False
         self._begun_s = 0.0
 
     # ---- what is commanded, and whether it was followed ----
 
     def age_s(self, t_s: float) -> NDArray[np.float64]:
         """Give how long each contactor has been commanded to what it is [s], shape (strings, 3)."""
-        if self._changed_s is None:
-            self._changed_s = np.full((self.strings, 3), t_s)
-        return t_s - self._changed_s
+        return self.bank.age_s(t_s)
 
-    def _set(self, string: int, which: int, value: int, t_s: float) -> None:
-        self.age_s(t_s)
-        assert self._changed_s is not None
-        if self.command[string, which] != value:
-            self.command[string, which] = value
-            self._changed_s[string, which] = t_s
+    @property
+    def failed(self) -> bool:
+        """The last closing was given up."""
+        return self.closing.failed or self._given_up
 
-    def _followed(self, sensed: Sensed, t_s: float) -> NDArray[np.bool_]:
-        """Tell which contactors are as commanded; without feedback, after the time that they need."""
-        needed = np.where(self.command == 1, self._contactors.closing_time_s, self._contactors.opening_time_s)
-        return np.where(
-            sensed.feedback == UNKNOWN, self.age_s(t_s) >= needed, sensed.feedback == self.command
-        )
+    @property
+    def left_out(self) -> dict[int, LeftOut]:
+        """Strings that are not connected, and why."""
+        return self.closing.left_out
 
     def closed(self, sensed: Sensed | None) -> bool:
         """Tell whether every string that should be closed is closed, and one should be (always, without
@@ -152,54 +89,126 @@ class ContactorSequencer:
         """
         if self._authority == "none":
             return True
-        mains = self.command[:, :PRECHARGE]
-        should = mains.all(axis=1)
-        if not should.any():
-            return False
-        is_open = (
-            (sensed.feedback[:, :PRECHARGE] == 0)
-            if sensed is not None
-            else np.zeros_like(mains, dtype=np.bool_)
-        )
-        return not (is_open.any(axis=1) & should).any()
+        should = self.bank.commanded_strings()
+        return bool(should.any()) and not (should & ~self.bank.closed_strings(sensed)).any()
 
-    def closed_strings(self) -> int:
-        """Give how many strings are commanded closed (all, where nobody moves contactors)."""
-        if self._authority == "none":
-            return self.strings
-        return int(self.command[:, :PRECHARGE].all(axis=1).sum())
+    def closed_strings(self, sensed: Sensed | None) -> int:
+        """Give how many strings are really closed (all, where nobody moves contactors)."""
+        return self.strings if self._authority == "none" else int(self.bank.closed_strings(sensed).sum())
+
+    def look(self, sensed: Sensed | None, state: State, t_s: float) -> None:
+        """Take what a scan says of the contactors, before anything is judged by it.
+
+        Parameters
+        ----------
+        sensed : Sensed or None
+            The last fresh scan.
+        state : State
+        t_s : float
+            Monotonic time [s].
+        """
+        self.heat.step(sensed, t_s)
+        if sensed is None:
+            return
+        self.bank.note(sensed)
+        self.opening.note(sensed)
+        # a device has its own time to close, and says itself which strings it could not
+        moving = state == State.PRECHARGE and self._authority == "openbms"
+        if moving or state in (State.DRIVE, State.CHARGE, State.CONNECTED):
+            closed = self.bank.closed_strings(sensed)
+            others = closed.sum() - closed > 0
+            spare = others | [self.closing.replaceable(string) for string in range(self.strings)]
+            for string in self.isolation.step(sensed, t_s, spare):
+                self.closing.lost(string, t_s)
+                self.news["string_isolated"] = (math.nan, string)
+        else:
+            self.isolation.rest()
+
+    def told(self, quantity: str) -> None:
+        """Take note that the fault table has an event."""
+        if quantity not in ("precharge_aborted_voltage", "precharge_aborted_current"):
+            self.news.pop(quantity, None)
+
+    def cleared(self, fault: str) -> None:
+        """Take note that somebody has cleared a fault."""
+        if fault == "STRING_ISOLATED":
+            self.isolation.isolated.clear()
+        elif fault == "PRECHARGE_TIMEOUT":
+            self._forget_aborts()
+
+    def _forget_aborts(self) -> None:
+        for what in ("voltage", "current"):
+            self.news.pop(f"precharge_aborted_{what}", None)
+
+    def changes(self) -> tuple[int, ...]:
+        """Give numbers that differ whenever the record is out of date."""
+        return (
+            *self.wear.openings.tolist(),
+            *self.command[:, PRECHARGE].tolist(),
+            *sorted(self.isolation.isolated),
+        )
+
+    def record(self, now_s: float) -> ContactorRecord:
+        """Give what must be kept over a restart."""
+        return ContactorRecord(
+            openings=tuple(self.wear.openings.tolist()),
+            openings_under_load=tuple(self.wear.openings_under_load.tolist()),
+            broken_current_a=tuple(np.round(self.wear.broken_current_a, 1).tolist()),
+            isolated=tuple(sorted(self.isolation.isolated)),
+            precharge_heat=tuple(self.heat.stored()),
+            written_s=now_s,
+        )
 
     # ---- opening ----
 
-    def open_all(self, t_s: float) -> None:
-        """Command every contactor open."""
-        for string in range(self.strings):
-            for which in (POSITIVE, NEGATIVE, PRECHARGE):
-                self._set(string, which, 0, t_s)
+    def begin_opening(self, previous: State, t_s: float) -> None:
+        """Ask for zero current; a charger may hold the link up when the pack has left it."""
+        self.closing.stop()
+        self.opening.begin(t_s, link_tells=previous in (State.DRIVE, State.CONNECTED))
+
+    def step_opening(self, sensed: Sensed | None, t_s: float, *, by_fault: bool) -> None:
+        """Go on opening."""
+        self.opening.step(sensed, t_s, by_fault=by_fault)
+        self._report_opening()
+
+    def open_at_once(self, t_s: float) -> None:
+        """Open without waiting for zero current."""
+        self.opening.at_once(t_s)
+        self._report_opening()
+
+    def _report_opening(self) -> None:
+        if self._authority == "none":
+            return
+        for quantity, found in (
+            ("opened_under_load", self.opening.under_load),
+            ("contactor_not_open", self.opening.welded),
+        ):
+            if found is not None:
+                self.news[quantity] = found
+        self.opening.under_load = self.opening.welded = None
 
     def opened(self, sensed: Sensed | None, t_s: float) -> bool:
         """Tell whether everything is open; a contactor that does not follow in its time counts as welded
         elsewhere.
         """
+        if self.opening.phase != OpeningPhase.LAST:
+            return False
         if self._authority == "none":
             return True
         limit = self._contactors.opening_time_s
         if self._authority == "device":  # it takes its own time
             limit = max(limit, self._contactors.opening_deadline_s)
         timed_out = bool((self.age_s(t_s) >= limit).all())
-        return timed_out or (sensed is not None and bool(self._followed(sensed, t_s).all()))
+        return timed_out or (sensed is not None and bool(self.bank.followed(sensed, t_s).all()))
 
     # ---- closing ----
 
     def begin_closing(self, target: State, sensed: Sensed, t_s: float) -> None:
-        """Start to close the strings, the one with the highest voltage first (for charging the lowest)."""
-        self.failed, self.left_out, self._attempts, self._begun_s = False, [], 0, t_s
-        sign = 1.0 if target == State.CHARGE else -1.0
-        voltages = np.nan_to_num(sign * sensed.string_voltages_v, nan=np.inf)
-        self._queue = [int(string) for string in np.argsort(voltages, kind="stable")]
-        self._string = self._queue.pop(0)
-        self._enter(_Phase.WAIT, t_s)
-        self._wait_s = 0.0
+        """Start to close."""
+        self._given_up, self._begun_s = False, t_s
+        self._forget_aborts()
+        if self._authority == "openbms":
+            self.closing.begin(target, sensed, t_s)
 
     def step_closing(self, sensed: Sensed, t_s: float) -> bool:
         """Go on closing.
@@ -207,91 +216,52 @@ class ContactorSequencer:
         Returns
         -------
         bool
-            Every string is closed or left out. ``failed`` tells of a precharge that was given up.
+            Every string is closed or left out. ``failed`` tells of a closing that was given up.
         """
         if self._authority == "none":
             return True
         if self._authority == "device":
             return self._step_device(sensed, t_s)
-        return not self.failed and self._step_string(sensed, t_s)
+        closing = self.closing
+        done = closing.step(sensed, t_s)
+        self._forget_aborts()
+        if closing.aborted is not None:
+            what, value, string = closing.aborted
+            self.news[f"precharge_aborted_{what}"] = (value, string)
+        if closing.welded is not None:
+            self.news["contactor_not_open"] = closing.welded
+        return done
+
+    def step_closed(self, sensed: Sensed | None, t_s: float, *, may_close: bool) -> None:
+        """Go on while strings are in use: what was left out joins when it fits.
+
+        Parameters
+        ----------
+        sensed : Sensed or None
+        t_s : float
+            Monotonic time [s].
+        may_close : bool
+            Nothing forbids closing a contactor now.
+        """
+        if self._authority == "openbms" and sensed is not None:
+            self.closing.join(sensed, t_s, allowed=may_close)
 
     def _step_device(self, sensed: Sensed, t_s: float) -> bool:
         for string in range(self.strings):
-            self._set(string, POSITIVE, 1, t_s)
-            self._set(string, NEGATIVE, 1, t_s)
+            self.bank.set(string, POSITIVE, 1, t_s)
+            self.bank.set(string, NEGATIVE, 1, t_s)
         own = self._contactors.precharge
         allowed = own.timeout_s if own is not None else DEVICE_CLOSING_TIME_S
-        if self._followed(sensed, t_s)[:, :PRECHARGE].all():
+        followed = self.bank.followed(sensed, t_s)[:, :PRECHARGE].all(axis=1)
+        if followed.all():
+            self.closing.left_out = {}
             return True
-        if t_s - self._begun_s >= allowed:
-            self.failed = True
-        return False
-
-    def _enter(self, phase: _Phase, t_s: float) -> None:
-        self._phase, self._phase_since_s = phase, t_s
-        moves = {
-            _Phase.NEGATIVE: (NEGATIVE, 1),
-            _Phase.PRECHARGE: (PRECHARGE, 1),
-            _Phase.POSITIVE: (POSITIVE, 1),
-        }
-        if phase != _Phase.WAIT:
-            self._set(self._string, *moves.get(phase, (PRECHARGE, 0)), t_s)
-
-    def _step_string(self, sensed: Sensed, t_s: float) -> bool:
-        """Advance one string; a phase that is over leads to the next in the following call."""
-        precharge, string = self._contactors.precharge, self._string
-        followed, spent = self._followed(sensed, t_s)[string], t_s - self._phase_since_s
-        if self._phase == _Phase.WAIT:
-            if spent >= self._wait_s:
-                return self._start(sensed, precharge, t_s, spent)
-        elif self._phase == _Phase.NEGATIVE:
-            if followed[NEGATIVE]:
-                self._enter(_Phase.PRECHARGE if precharge is not None else _Phase.POSITIVE, t_s)
-        elif self._phase == _Phase.PRECHARGE:
-            assert precharge is not None
-            if followed[PRECHARGE] and self._together(sensed, precharge):
-                self._enter(_Phase.POSITIVE, t_s)
-            elif spent >= precharge.timeout_s:
-                self._give_up(precharge, t_s)
-        elif self._phase == _Phase.POSITIVE:
-            if followed[POSITIVE]:
-                self._enter(_Phase.RELEASE, t_s)
-        elif followed[PRECHARGE]:
-            return self._next(t_s)
-        return False
-
-    def _next(self, t_s: float) -> bool:
-        if not self._queue:
-            return True
-        self._string, self._wait_s = self._queue.pop(0), 0.0
-        self._enter(_Phase.WAIT, t_s)
-        return False
-
-    def _together(self, sensed: Sensed, precharge: Precharge) -> bool:
-        difference = abs(float(sensed.string_voltages_v[self._string]) - sensed.link_voltage_v)
-        return difference < precharge.voltage_difference_max_v  # False where one is NaN
-
-    def _start(self, sensed: Sensed, precharge: Precharge | None, t_s: float, waited_s: float) -> bool:
-        """Close the negative contactor; a string that joins others must fit to the link before, or stays
-        out.
-        """
-        if self.closed_strings() and precharge is not None:
-            calm = sensed.largest_current_a <= self._contactors.break_current_a
-            fits = calm and self._together(sensed, precharge)
-            if not fits:
-                if waited_s < precharge.timeout_s:
-                    return False
-                self.left_out.append(self._string)
-                return self._next(t_s)
-        self._enter(_Phase.NEGATIVE, t_s)
-        return False
-
-    def _give_up(self, precharge: Precharge, t_s: float) -> None:
-        self._set(self._string, PRECHARGE, 0, t_s)
-        self._set(self._string, NEGATIVE, 0, t_s)
-        self._attempts += 1
-        if self._attempts >= precharge.attempts:
-            self.failed = True
-            return
-        self._wait_s = precharge.wait_between_attempts_s
-        self._enter(_Phase.WAIT, t_s)
+        if t_s - self._begun_s < allowed:
+            return False
+        if not followed.any():
+            self._given_up = True
+            return False
+        for missing in np.flatnonzero(~followed):
+            self.bank.open_string(int(missing), t_s)
+            self.closing.left_out[int(missing)] = LeftOut("device", "the device has not closed it")
+        return True

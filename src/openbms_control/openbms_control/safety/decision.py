@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from openbms_control.safety.contactors import Sensed
-from openbms_control.safety.explain import explain_state, inhibits
+from openbms_control.safety.explain import closing_inhibits, explain_state, inhibits
 from openbms_control.safety.fault_manager import FaultEntry, FaultManager
 from openbms_control.safety.limits import LimitCalculator, LimitInputs
 from openbms_control.safety.readings import CLOSED_STATES
@@ -109,7 +110,7 @@ class Reporter:
         self._limits = LimitCalculator(pack)
         self._sequence = 0
         # None: the number of this start is not on record yet
-        self._kept: dict[str, tuple[bool, int]] | None = None
+        self._kept: tuple[Any, ...] | None = None
 
     @property
     def closed(self) -> bool:
@@ -126,7 +127,7 @@ class Reporter:
             LimitInputs(
                 state=machine.state,
                 zero_current_requested=zero,
-                closed_strings=machine.contactors.closed_strings(),
+                closed_strings=machine.contactors.closed_strings(view.sensed),
                 measurement=view.scan,
                 power_limits=view.power_limits,
                 charge_fault=manager.factor(charge=True),
@@ -135,8 +136,8 @@ class Reporter:
             ),
             t_s,
         )
-        kept = {name: (fault.latched, fault.occurrences) for name, fault in manager.stored().items()}
-        kept["closed"] = (self.closed, 0)
+        faults = [(name, fault.latched, fault.occurrences) for name, fault in manager.stored().items()]
+        kept = (*faults, self.closed, machine.contactors.changes())
         record_changed, self._kept = kept != self._kept, kept
         return Decision(
             limits=limits,
@@ -152,14 +153,17 @@ class Reporter:
 
     def _status(self, limits: FinalLimits, view: View, zero: bool, t_s: float) -> BmsStatus:
         machine = self._machine
-        forbidden = inhibits(self._manager, limits, view.waiting_for, fresh=view.sensed is not None)
+        manager, waiting_for = self._manager, view.waiting_for
+        closing = closing_inhibits(machine, manager, self._pack, view.scan, waiting_for)
+        forbidden = inhibits(closing, machine, manager, limits, waiting_for, fresh=view.sensed is not None)
+        codes = [inhibit.code for inhibit in forbidden]
         return BmsStatus(
             state=machine.state,
             previous_state=machine.previous,
             time_in_state_s=machine.time_in_state_s(t_s),
             requested_state=machine.requested,
             reason=machine.reason,
-            explanation=explain_state(machine, self._manager, view.waiting_for),
+            explanation=explain_state(machine, manager, self._pack, view.sensed, waiting_for, t_s),
             contactor_command=machine.contactors.command.ravel().copy(),
             contactors_closed=machine.contactors.closed(view.sensed),
             zero_current_requested=zero,
@@ -168,9 +172,10 @@ class Reporter:
             else math.nan,
             charge_allowed=limits.charge_current_a > 0.0,
             discharge_allowed=limits.discharge_current_a > 0.0,
-            balancing_allowed=not any(text.startswith("balancing:") for text in forbidden),
-            heating_allowed=not any(text.startswith("heating:") for text in forbidden),
-            inhibits=forbidden,
+            balancing_allowed=not any(code.startswith("balancing:") for code in codes),
+            heating_allowed=not any(code.startswith("heating:") for code in codes),
+            inhibits=codes,
+            inhibit_texts=[inhibit.text for inhibit in forbidden],
             start_count=self._start_count,
             valid_for_s=self._pack.contactors.command_valid_for_s,
         )
@@ -183,7 +188,7 @@ class Reporter:
             asked = machine.state
         elif machine.state == State.PRECHARGE:
             asked = machine.requested
-        elif machine.state == State.OPENING and machine.deadline_s is not None:
+        elif machine.state == State.OPENING and machine.contactors.opening.waiting:
             asked = machine.previous if machine.previous in CLOSED_STATES else State.STANDBY
         self._sequence += 1
         return ContactorCommand(

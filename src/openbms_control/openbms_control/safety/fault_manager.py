@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from openbms_control.safety.checks import Findings
 from openbms_control.safety.debounce import Debounce
-from openbms_core.faults import Action, FaultRow
+from openbms_core.faults import FAULT_BY_ID, Action, FaultRow, Timing
 from openbms_core.types import FaultState, Level
 
 __all__ = ["ClearAnswer", "FaultEntry", "FaultManager", "StoredFault"]
@@ -75,11 +75,38 @@ class _Life:
     value: float = float("nan")
     index: int = -1
     from_record: bool = False
-    hold_until_s: float = field(default=-np.inf)
+
+
+_NOBODY_KNOWS = "It is on record from before; nobody can tell whether its cause is gone."
+
+
+def _orphan(identifier: str) -> FaultRow:
+    """Make the row of a latched fault that is on record, but is not monitored now.
+
+    A pack file that no longer measures what a fault needs, or another version of this software, must not
+    make it disappear.
+    """
+    known = FAULT_BY_ID.get(identifier)
+    if known is not None:
+        return replace(
+            known, means=f"{known.means} This pack is not monitored for it any more. {_NOBODY_KNOWS}",
+            latched=True, by_name=True, clears_when="",
+        )  # fmt: skip
+    return FaultRow(
+        id=identifier, name=identifier, level=Level.SAFETY, quantity="", comparison="is", limit=float("nan"),
+        unit="", timing=Timing(0.0, 0.0, 1.0), latched=True, action=Action.OPEN, needs=(),
+        means=f"This version has no such row in its fault table. {_NOBODY_KNOWS}",
+        does="All limits are zero; closing is refused until it is cleared.",
+        cure="Look up what it meant in the version that wrote the record.",
+        charge_factor=0.0, discharge_factor=0.0, by_name=True,
+    )  # fmt: skip
 
 
 class FaultManager:
     """Follow every row from its first sight to its end.
+
+    A latched fault of the record whose row is not monitored any more stays in force until it is cleared by
+    name.
 
     Parameters
     ----------
@@ -94,14 +121,19 @@ class FaultManager:
     def __init__(
         self, rows: Sequence[FaultRow], limit: Iterable[float], stored: dict[str, StoredFault] | None = None
     ) -> None:
-        self.rows = tuple(rows)
-        self._limit = [float(value) for value in limit]
+        stored, monitored = stored or {}, {row.id for row in rows}
+        orphans = [_orphan(name) for name, old in stored.items() if old.latched and name not in monitored]
+        self.rows = (*rows, *orphans)
+        self._monitored = len(rows)
+        self._limit = [*(float(value) for value in limit), *(float("nan") for _ in orphans)]
         self._index = {row.id: number for number, row in enumerate(self.rows)}
         self._lives = [_Life() for _ in self.rows]
-        self._debounce = Debounce(np.array([row.timing.debounce_s for row in self.rows]))
+        self._debounce = Debounce(np.array([row.timing.debounce_s for row in rows]))
         self._charge = np.array([row.charge_factor for row in self.rows])
         self._discharge = np.array([row.discharge_factor for row in self.rows])
-        for identifier, old in (stored or {}).items():
+        # counts of what is not monitored now are only kept
+        self._kept = {name: old for name, old in stored.items() if name not in self._index}
+        for identifier, old in stored.items():
             if identifier in self._index:
                 life = self._lives[self._index[identifier]]
                 life.state = FaultState.LATCHED if old.latched else None
@@ -137,7 +169,7 @@ class FaultManager:
                 float(found.value[number]),
                 int(found.index[number]),
             )
-        busy = np.array([life.state is not None for life in self._lives])
+        busy = np.array([life.state is not None for life in self._lives[: self._monitored]])
         for number in np.flatnonzero(holds | self._debounce.tripped | busy):
             changed |= self._advance(int(number), t_s, now_s)
         return changed
@@ -165,6 +197,11 @@ class FaultManager:
     def _effective(self, number: int) -> bool:
         life = self._lives[number]
         return life.tripped_at_s is not None or life.state in (FaultState.ACTIVE, FaultState.LATCHED)
+
+    def active(self) -> list[FaultRow]:
+        """Give the rows whose condition is there now."""
+        both = zip(self.rows, self._lives, strict=True)
+        return [row for row, life in both if life.state == FaultState.ACTIVE]
 
     def in_force(self) -> list[FaultRow]:
         """Give the rows that are active or latched, worst level first."""
@@ -214,20 +251,21 @@ class FaultManager:
         """Give the highest level among the active and latched faults."""
         return max((row.level for row in self.in_force()), default=None)
 
-    def hold(self, identifier: str, until_s: float) -> None:
-        """Refuse to clear a fault before this monotonic time (lock-out)."""
-        self._lives[self._index[identifier]].hold_until_s = until_s
+    def row(self, identifier: str) -> FaultRow:
+        """Give a row by its identifier, as it stands in this pack."""
+        return self.rows[self._index[identifier]]
 
-    def clear(self, identifiers: Sequence[str], t_s: float) -> ClearAnswer:
+    def clear(self, identifiers: Sequence[str], unmet: Mapping[str, str] | None = None) -> ClearAnswer:
         """Clear latched faults whose condition is gone.
 
         Parameters
         ----------
         identifiers : sequence of str
-            What to clear; empty: all that can be cleared.
-        t_s : float
-            Monotonic time [s].
+            What to clear; empty: all that can be cleared without being named.
+        unmet : mapping of str to str, optional
+            Rows that cannot be cleared now, since something else must be true first, and what.
         """
+        unmet = unmet or {}
         wanted = list(identifiers) or [entry.row.id for entry in self.entries()]
         cleared: list[str] = []
         refused: dict[str, str] = {}
@@ -236,25 +274,28 @@ class FaultManager:
             if number is None:
                 refused[identifier] = "no monitored row of the fault table"
                 continue
-            life = self._lives[number]
-            if (
-                life.tripped_at_s is not None
-                or life.state == FaultState.ACTIVE
-                or self._debounce.counting(number)
-            ):
+            row, life = self.rows[number], self._lives[number]
+            latched = life.state == FaultState.LATCHED
+            if self._still_there(number):
                 refused[identifier] = "its condition is still there"
-            elif life.state == FaultState.LATCHED and t_s < life.hold_until_s:
-                refused[identifier] = f"locked for another {life.hold_until_s - t_s:.0f} s"
+            elif latched and row.by_name and not identifiers:
+                refused[identifier] = "it is cleared by its name only, by service"
+            elif latched and identifier in unmet:
+                refused[identifier] = unmet[identifier]
             else:
-                if life.state == FaultState.LATCHED:
-                    cleared.append(identifier)
+                cleared += [identifier] if latched else []
                 self._lives[number] = _Life()
         reason = "; ".join(f"{identifier}: {why}" for identifier, why in refused.items())
         return ClearAnswer(not refused or not identifiers, reason, tuple(cleared), tuple(refused))
 
+    def _still_there(self, number: int) -> bool:
+        life = self._lives[number]
+        counting = number < self._monitored and self._debounce.counting(number)
+        return life.tripped_at_s is not None or life.state == FaultState.ACTIVE or counting
+
     def stored(self) -> dict[str, StoredFault]:
         """Give what the record must keep."""
-        return {
+        return self._kept | {
             row.id: StoredFault(
                 row.latched and life.state in (FaultState.ACTIVE, FaultState.LATCHED),
                 life.occurrences, life.first_active_s, life.last_seen_s, life.value, life.index,

@@ -60,6 +60,8 @@ class ScanIntake:
         Monotonic time of the last scan [s]; minus infinity: none.
     foreign : bool
         The last scan has not the lengths of this pack.
+    count : int
+        Scans that were taken: the driver's own numbers begin anew when it restarts.
     """
 
     def __init__(self, pack: PackFile, facts: PackFacts) -> None:
@@ -67,6 +69,7 @@ class ScanIntake:
         self.lost_after_s = driver_lost_after_s(pack)
         self.received_s = -math.inf
         self.foreign = False
+        self.count = 0
         self._last: PackMeasurement | None = None
 
     def take(self, m: PackMeasurement | None, t_s: float) -> TakenScan:
@@ -78,6 +81,7 @@ class ScanIntake:
             return TakenScan()
         old, received_s = self._last, self.received_s
         self._last, self.received_s = m, t_s
+        self.count += 1
         if old is None:
             return TakenScan(m)
         step_s = m.stamp_s - old.stamp_s

@@ -18,7 +18,16 @@ from openbms_control.safety.readings import CLOSED_STATES, PackFacts, cell_extre
 from openbms_core.pack import LimitTriple, PackFile
 from openbms_core.types import FinalLimits, PackMeasurement, PowerLimits, State, Validity
 
-__all__ = ["HORIZON_S", "REASONS", "RECOVERY_TIME_S", "LimitCalculator", "LimitInputs", "derating", "usable"]
+__all__ = [
+    "HORIZON_S",
+    "REASONS",
+    "RECOVERY_TIME_S",
+    "LimitCalculator",
+    "LimitInputs",
+    "derating",
+    "reason_text",
+    "usable",
+]
 
 HORIZON_S = 10.0
 """Horizon of ``power_limits`` that is used (see above)."""
@@ -111,8 +120,10 @@ class _Estimate:
     reason: str
 
 
-def _estimate(given: PowerLimits | None, charge: bool) -> _Estimate | None:
-    """Give the estimator's limit at the horizon, None where it is unknown."""
+def _estimate(given: PowerLimits | None, charge: bool, share: float = 1.0) -> _Estimate | None:
+    """Give the estimator's limit at the horizon, None where it is unknown; it is for all strings, of which
+    this share is closed.
+    """
     if given is None:
         return None
     amps = given.charge_current_a if charge else given.discharge_current_a
@@ -126,7 +137,7 @@ def _estimate(given: PowerLimits | None, charge: bool) -> _Estimate | None:
     current, power = float(amps[at]), float(watts[at])
     if math.isnan(current) or math.isnan(power):
         return None
-    return _Estimate(max(current, 0.0), max(power, 0.0), reasons[at])
+    return _Estimate(share * max(current, 0.0), share * max(power, 0.0), reasons[at])
 
 
 def usable(given: PowerLimits | None) -> bool:
@@ -162,7 +173,7 @@ class LimitCalculator:
         discharge, discharge_w, discharge_reason = self._direction(inputs, False, t_s)
         self._before_s = t_s
         limp_home = inputs.state in CLOSED_STATES and inputs.power_limits is None
-        texts = [f"Charge: {_text(charge_reason)}.", f"Discharge: {_text(discharge_reason)}."]
+        texts = [f"Charge: {reason_text(charge_reason)}.", f"Discharge: {reason_text(discharge_reason)}."]
         if math.isfinite(inputs.shutdown_in_s):
             texts.append(
                 f"The pack shuts down in {inputs.shutdown_in_s:.0f} s unless power limits come back."
@@ -210,7 +221,7 @@ class LimitCalculator:
             else [(rating, "current_rating")]
         )
         bounds += [(share * rating, reason) for share, reason in self._table(m, charge)]
-        estimate = _estimate(inputs.power_limits, charge)
+        estimate = _estimate(inputs.power_limits, charge, strings / self._facts.strings)
         if estimate is None:
             limp = limits.limp_home
             per_string = limp.charge_current_a if charge else limp.discharge_current_a
@@ -283,10 +294,11 @@ class LimitCalculator:
         else:
             return 0.0, "string_voltage_unknown"
         power = current * max(voltage, 0.0)
-        estimate = _estimate(inputs.power_limits, charge)
+        estimate = _estimate(inputs.power_limits, charge, inputs.closed_strings / self._facts.strings)
         return (power if estimate is None else min(power, estimate.power_w)), "estimator:power"
 
 
-def _text(reason: str) -> str:
+def reason_text(reason: str) -> str:
+    """Give a reason code in words."""
     code, _, detail = reason.partition(":")
     return REASONS[code] + (f" ({detail})" if detail else "")

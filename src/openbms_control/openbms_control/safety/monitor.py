@@ -12,10 +12,12 @@ import math
 import numpy as np
 
 from openbms_control.safety.checks import Checks
-from openbms_control.safety.contactors import Sensed, check_contactors
+from openbms_control.safety.clearing import unmet_conditions
+from openbms_control.safety.contactors import Sensed
 from openbms_control.safety.decision import Decision, Reporter, View
 from openbms_control.safety.fault_manager import ClearAnswer, FaultManager
 from openbms_control.safety.intake import CommandIntake, EstimateIntake, ScanIntake, TakenScan
+from openbms_control.safety.key import KeySwitch
 from openbms_control.safety.readings import (
     CLOSED_STATES,
     SCAN_READINGS,
@@ -27,19 +29,17 @@ from openbms_control.safety.readings import (
 from openbms_control.safety.record import FaultRecord, RecordProblem
 from openbms_control.safety.requests import Answer, answer_request
 from openbms_control.safety.state_machine import Inputs, StateMachine
-from openbms_core.faults import Action, check_timing, fault_rows, not_monitored
+from openbms_core.faults import Action, fault_rows, not_monitored, opening_deadline_s
 from openbms_core.pack import LoadedPack
+from openbms_core.pack_checks import check_pack
 from openbms_core.types import BalancingCommand, PackMeasurement, PowerLimits, State, ThermalCommand
 
-__all__ = ["LOCKOUT_S", "START_UP_S", "TICK_PERIOD_S", "Answer", "Decision", "SafetyMonitor"]
+__all__ = ["START_UP_S", "TICK_PERIOD_S", "Answer", "Decision", "SafetyMonitor"]
 
 START_UP_S = 10.0
 """Time from the first call within which missing data is not a fault yet."""
 TICK_PERIOD_S = 0.1
 """Without scans a decision is made this often."""
-LOCKOUT_S = 10.0
-"""After a failed precharge it cannot be cleared for this long: the resistor must cool (foxBMS: re-precharge
-lock-out)."""
 MAX_LATE_S = 0.5
 """A scan is never taken to be older than this when contactor feedback is compared with commands."""
 
@@ -66,18 +66,17 @@ class SafetyMonitor:
     Raises
     ------
     ConfigError
-        A reaction would take longer than its fault-tolerant time, a fault's name is unknown, or precharge or
-        the fit of several strings cannot be judged.
+        The pack file does not fit together: see :func:`openbms_core.pack_checks.check_pack`.
     """
 
     def __init__(self, pack: LoadedPack, record: FaultRecord, problem: RecordProblem = "") -> None:
-        check_timing(pack)
-        check_contactors(pack)
+        check_pack(pack)
         self._pack, self._hash = pack.file, pack.config_hash
         rows = fault_rows(pack.file)
         self._checks = Checks(pack.file, rows)
         self._manager = FaultManager(rows, self._checks.limit.tolist(), record.faults)
-        self._machine = StateMachine(pack.file)
+        self._machine = StateMachine(pack.file, record.contactors)
+        self._key = KeySwitch(pack.file)
         self._reporter = Reporter(
             pack.file, self._machine, self._manager, tuple(not_monitored(pack.file)), record.start_count
         )
@@ -88,6 +87,8 @@ class SafetyMonitor:
             row.quantity: _NEEDED_TO_START[row.name] for row in rows if row.name in _NEEDED_TO_START
         }
         self._start_count, self._problem, self._died = record.start_count, problem, record.closed
+        self._written_s = record.contactors.written_s
+        self._late_s = 0.0
         self._called_s = self._started_s = -math.inf
         self._clock_s = math.nan
         self._foreign_config = self._record_not_written = self._complete = False
@@ -131,8 +132,13 @@ class SafetyMonitor:
         )
 
     def clear(self, identifiers: list[str], t_s: float) -> ClearAnswer:
-        """Clear latched faults (empty list: all that can be cleared). Nothing closes by it."""
-        return self._manager.clear(identifiers, t_s)
+        """Clear latched faults (empty list: all that anybody may clear). Nothing closes by it."""
+        machine = self._machine
+        unmet = unmet_conditions(machine.state, machine.contactors, self._pack, self._scans.fresh(t_s))
+        answer = self._manager.clear(identifiers, unmet)
+        for fault in answer.cleared:
+            machine.contactors.cleared(fault)
+        return answer
 
     def stop(self) -> None:
         """Begin to end: what is closed is opened at zero current."""
@@ -146,8 +152,9 @@ class SafetyMonitor:
     def record(self) -> FaultRecord:
         """Give what must be kept over a restart."""
         return FaultRecord(
-            self._pack.serial, self._start_count, self._manager.stored(), self._reporter.closed
-        )
+            self._pack.serial, self._start_count, self._manager.stored(), self._reporter.closed,
+            self._machine.contactors.record(self._clock_s),
+        )  # fmt: skip
 
     # ---- the step ----
 
@@ -182,19 +189,25 @@ class SafetyMonitor:
         if self._called_s == -math.inf:
             self._started_s = self._called_s = t_s
             self._clock_s = now_s
+            # what was hot has cooled while nobody watched; a clock that was set back tells nothing
+            self._machine.contactors.heat.cool(max(0.0, now_s - self._written_s))
         gap_s, self._called_s = t_s - self._called_s, t_s
         clock_step_s, self._clock_s = now_s - self._clock_s - gap_s, now_s
         taken = self._scans.take(measurement, t_s)
         self._estimates.follow(t_s, closed=self._machine.state in CLOSED_STATES)
+        # a scan that was held up on its way shows contactors as they were, not as they are
+        if taken.scan is not None:
+            self._late_s = min(max(now_s - taken.scan.stamp_s, 0.0), MAX_LATE_S)
+        scan, sensed = self._scans.fresh(t_s), self._sensed(t_s)
+        self._key.step(scan, t_s)
+        self._machine.contactors.look(sensed, self._machine.state, t_s)
         now = self._circumstances(taken, t_s, now_s, gap_s, clock_step_s)
         self._note_missing(taken.scan, now)
         faults_changed = self._judge(taken, now, gap_s, t_s, now_s)
         before = self._machine.state
-        self._machine.step(self._inputs(t_s), t_s)
-        if before == State.PRECHARGE and self._machine.contactors.failed:
-            self._manager.hold("PRECHARGE_TIMEOUT", t_s + LOCKOUT_S)
+        self._machine.step(self._inputs(sensed), t_s)
         view = View(
-            self._scans.fresh(t_s), self._sensed(t_s), self._scans.number, self._estimates.fresh(t_s),
+            scan, sensed, self._scans.number, self._estimates.fresh(t_s),
             self._estimates.shutdown_in_s(t_s), self._waiting_for,
         )  # fmt: skip
         self._last = self._reporter.decide(
@@ -210,8 +223,6 @@ class SafetyMonitor:
         age_s = t_s - max(self._scans.received_s, self._started_s)
         if gap_s > 2.0 * TICK_PERIOD_S:
             age_s -= gap_s  # the monitor itself was held up: what waits in its queue is taken first
-        # a scan that was held up on its way shows contactors as they were, not as they are
-        late_s = min(max(now_s - taken.scan.stamp_s, 0.0), MAX_LATE_S) if taken.scan is not None else 0.0
         said = self._last.status if self._last is not None else None
         wanted = self._commands.wanted(
             t_s,
@@ -222,7 +233,7 @@ class SafetyMonitor:
             state=machine.state,
             started=self._complete or not starting,
             command=contactors.command.ravel(),
-            command_age_s=contactors.age_s(t_s).ravel() - late_s,
+            command_age_s=contactors.age_s(t_s).ravel() - (self._late_s if taken.scan is not None else 0.0),
             measurement_age_s=age_s,
             estimator_age_s=t_s - estimates.received_s,
             monitor_gap_s=gap_s,
@@ -234,6 +245,9 @@ class SafetyMonitor:
             monitor_died=self._died,
             record_corrupt=self._problem == "corrupt",
             record_not_written=self._record_not_written,
+            seen_closed=contactors.bank.seen_closed.ravel(),
+            covered=np.repeat(contactors.isolation.covers, 3),
+            news=contactors.news,
             scan_repeated=taken.repeated,
             clock_step_s=clock_step_s,
             balancing_wanted=wanted.bleed,
@@ -260,7 +274,10 @@ class SafetyMonitor:
         self._died = False  # likewise
         step_s = np.where(self._checks.by_clock, gap_s, taken.step_s)
         seen_s = taken.scan.stamp_s if taken.scan is not None else now_s
-        return self._manager.step(found, step_s, t_s, seen_s)
+        changed = self._manager.step(found, step_s, t_s, seen_s)
+        for row in self._manager.active():
+            self._machine.contactors.told(row.quantity)
+        return changed
 
     def _sensed(self, t_s: float) -> Sensed | None:
         m = self._scans.fresh(t_s)
@@ -279,21 +296,28 @@ class SafetyMonitor:
             string_currents_a=currents(m),
             link_voltage_v=m.link_voltage_v if m.link_voltage_validity == 0 else math.nan,
             largest_current_a=largest_current(m),
+            scan_number=self._scans.count,
+            measured_s=self._scans.received_s - self._late_s,
         )
 
-    def _inputs(self, t_s: float) -> Inputs:
-        manager, sensed = self._manager, self._sensed(t_s)
+    def _inputs(self, sensed: Sensed | None) -> Inputs:
+        manager = self._manager
         opening, blocking = manager.has(Action.OPEN), manager.has(Action.BLOCK_CLOSING)
         charging = manager.has(Action.END_CHARGING)
-        plugged = any(row.name == "PLUGGED_IN_WHILE_DRIVING" for row in manager.in_force())
+        in_force = manager.in_force()
+        plugged = any(row.name == "PLUGGED_IN_WHILE_DRIVING" for row in in_force)
+        deadlines = [opening_deadline_s(row, self._pack) for row in in_force if row.opens]
         small = sensed is not None and sensed.largest_current_a < self._pack.contactors.break_current_a
         return Inputs(
             sensed=sensed,
             ready=sensed is not None and not self._waiting_for,
             fault=opening.id if opening else "",
+            fault_deadline_s=min(deadlines, default=0.0),
             at_once=manager.has(Action.OPEN_AT_ONCE) is not None,
             blocked=blocking.id if blocking else "",
+            about_to_open=manager.about_to_open() is not None,
             end_charging=charging.id if charging else "",
             shutdown=self._estimates.expired,
             plugged_in=plugged and small,
+            key_off=self._key.off,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from openbms_control.safety.fault_manager import StoredFault
+from openbms_control.safety.wear import ContactorRecord, read_contactor_record
 
 __all__ = ["FaultRecord", "RecordProblem", "load_record", "save_record"]
 
@@ -34,12 +35,15 @@ class FaultRecord:
         By identifier of the row.
     closed : bool
         Contactors were closed, or on their way, when it was written: if it is read so, the last run died.
+    contactors : ContactorRecord
+        Wear, heat and strings that are out.
     """
 
     serial: str
     start_count: int = 1
     faults: dict[str, StoredFault] = field(default_factory=dict)
     closed: bool = False
+    contactors: ContactorRecord = field(default_factory=ContactorRecord)
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -68,7 +72,11 @@ def _read(data: Any, serial: str) -> FaultRecord:
             raise TypeError(f"{identifier}: wrong type of {', '.join(wrong)}")
         stored = StoredFault(**item)
         faults[str(identifier)] = stored
-    return FaultRecord(serial, int(data["start_count"]) + 1, faults, bool(data.get("closed", False)))
+    # a record that was written before wear was kept has none
+    contactors = read_contactor_record(data["contactors"]) if "contactors" in data else ContactorRecord()
+    return FaultRecord(
+        serial, int(data["start_count"]) + 1, faults, bool(data.get("closed", False)), contactors
+    )
 
 
 def load_record(path: Path, serial: str) -> tuple[FaultRecord, RecordProblem]:
@@ -116,6 +124,7 @@ def save_record(path: Path, record: FaultRecord) -> None:
         "serial": record.serial,
         "start_count": record.start_count,
         "closed": record.closed,
+        "contactors": asdict(record.contactors),
     }
     faults = {name: asdict(fault) | {"value": _finite(fault.value)} for name, fault in record.faults.items()}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from openbms_control.safety.explain import closing_inhibits
 from openbms_control.safety.fault_manager import FaultManager
 from openbms_control.safety.readings import CLOSED_STATES
 from openbms_control.safety.state_machine import CLOSING_TARGETS, StateMachine
 from openbms_core.pack import PackFile
-from openbms_core.types import UNKNOWN, PackMeasurement, State
+from openbms_core.types import PackMeasurement, State
 
 __all__ = ["Answer", "answer_request"]
 
@@ -56,37 +57,18 @@ def answer_request(
         return Answer(False, "Only STANDBY, DRIVE, CHARGE and CONNECTED can be requested.")
     if state in (target, State.PRECHARGE) and machine.requested == target:
         return Answer(True, f"{target.name} is already being carried out.")
-    refusal = _refusal(target, machine, manager, pack, scan, waiting_for)
-    if refusal:
-        return Answer(False, refusal)
+    if state in (*CLOSED_STATES, State.PRECHARGE, State.OPENING):
+        text = f"{target.name} is entered from STANDBY only; now it is {state.name}: request STANDBY first."
+        return Answer(False, text)
+    wanted = ("close", "drive") if target == State.DRIVE else ("close",)
+    refused = [
+        inhibit.text
+        for inhibit in closing_inhibits(machine, manager, pack, scan, waiting_for)
+        if inhibit.code.partition(":")[0] in wanted
+    ]
+    if refused:
+        return Answer(False, " ".join(refused))
+    if state != State.STANDBY:
+        return Answer(False, f"The state is {state.name}, not STANDBY.")
     machine.request(target)
     return Answer(True, f"Precharge begins, then {target.name}.")
-
-
-def _refusal(
-    target: State,
-    machine: StateMachine,
-    manager: FaultManager,
-    pack: PackFile,
-    scan: PackMeasurement | None,
-    waiting_for: Sequence[str],
-) -> str:
-    """Give why contactors may not be closed for this state now; empty: they may."""
-    state = machine.state
-    if machine.stopping:
-        return "The monitor is being stopped."
-    if state in (*CLOSED_STATES, State.PRECHARGE, State.OPENING):
-        return f"{target.name} is entered from STANDBY only; now it is {state.name}: request STANDBY first."
-    holding = [row.id for row in manager.in_force() if row.blocks_closing]
-    about = manager.about_to_open()
-    if holding or about is not None:
-        names = ", ".join(holding) or (about.id if about is not None else "")
-        return f"Faults forbid closing: {names}. Remove the cause, then clear what is latched."
-    if scan is None or waiting_for:
-        return f"Not ready: waiting for {', '.join(waiting_for) or 'a fresh measurement'}."
-    if state != State.STANDBY:
-        return f"The state is {state.name}, not STANDBY."
-    if target == State.DRIVE and pack.mapped("charging_plug") and scan.charging_plug in (1, UNKNOWN):
-        known = "is plugged in" if scan.charging_plug == 1 else "has an unknown state"
-        return f"The charging plug {known}: DRIVE is refused."
-    return ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from openbms_control.safety.contactors import ContactorSequencer, Sensed
+from openbms_control.safety.wear import ContactorRecord
 from openbms_core.pack import PackFile
 from openbms_core.types import State
 
@@ -29,6 +30,8 @@ class Event(Enum):
     """Closing is forbidden now."""
     END_CHARGING = auto()
     """A fault forbids charging, but not driving."""
+    KEY_OFF = auto()
+    """The ignition has been switched off, and DRIVE is what it is for."""
     PLUGGED_IN = auto()
     """The charging plug is in, and no current flows that could not be broken."""
     REQUEST_CLOSE = auto()
@@ -58,6 +61,7 @@ TRANSITIONS: dict[tuple[State, Event], State | None] = {
     (State.PRECHARGE, Event.SHUTDOWN): State.OPENING,
     (State.PRECHARGE, Event.REQUEST_STANDBY): State.OPENING,
     (State.PRECHARGE, Event.BLOCKED): State.OPENING,
+    (State.PRECHARGE, Event.KEY_OFF): State.OPENING,
     (State.PRECHARGE, Event.CLOSED): _TARGET,
     **{
         (state, event): State.OPENING
@@ -65,6 +69,7 @@ TRANSITIONS: dict[tuple[State, Event], State | None] = {
         for event in (Event.FAULT, Event.STOP, Event.SHUTDOWN, Event.REQUEST_STANDBY)
     },
     (State.CHARGE, Event.END_CHARGING): State.OPENING,
+    (State.DRIVE, Event.KEY_OFF): State.OPENING,
     (State.DRIVE, Event.PLUGGED_IN): State.OPENING,
     (State.OPENING, Event.OPENED_WITH_FAULT): State.FAULT,
     (State.OPENING, Event.OPENED): State.STANDBY,
@@ -101,23 +106,35 @@ class Inputs:
         Measurements are complete.
     fault : str
         Identifier of a row in force that opens contactors; empty: none.
+    fault_deadline_s : float
+        Time that the rows in force which open leave for zero current [s].
     at_once : bool
-        That row does not wait for zero current.
+        One of them does not wait for zero current.
     blocked : str
         Why closing is forbidden; empty: it is not.
+    about_to_open : bool
+        A row that opens has tripped and is about to act.
     end_charging : str
         Identifier of a row in force that ends charging.
-    shutdown, plugged_in : bool
+    shutdown, plugged_in, key_off : bool
     """
 
     sensed: Sensed | None
     ready: bool = False
     fault: str = ""
+    fault_deadline_s: float = 0.0
     at_once: bool = False
     blocked: str = ""
+    about_to_open: bool = False
     end_charging: str = ""
     shutdown: bool = False
     plugged_in: bool = False
+    key_off: bool = False
+
+    @property
+    def may_close(self) -> bool:
+        """Nothing forbids closing a contactor now."""
+        return not (self.fault or self.blocked or self.about_to_open or self.shutdown)
 
 
 class StateMachine:
@@ -126,6 +143,8 @@ class StateMachine:
     Parameters
     ----------
     pack : PackFile
+    record : ContactorRecord, optional
+        What is kept of the contactors from before.
 
     Attributes
     ----------
@@ -133,19 +152,20 @@ class StateMachine:
     reason : str
         Why it is in this state.
     contactors : ContactorSequencer
-    deadline_s : float or None
-        Monotonic time at which the contactors open whatever flows; None: not waiting for zero current.
     """
 
-    def __init__(self, pack: PackFile) -> None:
-        self._pack = pack.contactors
-        self.contactors = ContactorSequencer(pack)
+    def __init__(self, pack: PackFile, record: ContactorRecord | None = None) -> None:
+        self.contactors = ContactorSequencer(pack, record)
         self.state, self.previous, self.requested = State.INIT, State.INIT, State.STANDBY
         self.reason = "start"
-        self.deadline_s: float | None = None
         self._request: State | None = None
         self._entered_s: float | None = None
         self._stopping = False
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Monotonic time at which the contactors open whatever flows; None: not waiting for zero current."""
+        return self.contactors.opening.deadline_s
 
     def time_in_state_s(self, t_s: float) -> float:
         """Give the time since the state was entered [s]."""
@@ -185,14 +205,18 @@ class StateMachine:
         if self.state == State.OPENING:
             # in the step that asks for zero current the contactors still stay as they are
             self._step_opening(inputs, t_s, asked_before=not entered)
+        elif self.state in _CLOSED:
+            self.contactors.step_closed(inputs.sensed, t_s, may_close=inputs.may_close)
+        if self.state not in (State.PRECHARGE, *_CLOSED):
+            self.requested = State.STANDBY  # a request that could not be carried out any more is over
         self._request = None
 
     def _events(self, inputs: Inputs, t_s: float) -> dict[Event, str]:
         """Give the events that are true now, with their reason, in the order of priority."""
         closed = opened = False
-        if self.state == State.PRECHARGE and inputs.sensed is not None and not inputs.fault:
+        if self.state == State.PRECHARGE and inputs.sensed is not None and inputs.may_close:
             closed = self.contactors.step_closing(inputs.sensed, t_s)
-        elif self.state == State.OPENING and self.deadline_s is None:
+        elif self.state == State.OPENING:
             opened = self.contactors.opened(inputs.sensed, t_s)
         fault = f"fault:{inputs.fault}"
         true = {
@@ -202,9 +226,13 @@ class StateMachine:
             Event.REQUEST_STANDBY: "requested" if self._request == State.STANDBY else "",
             Event.BLOCKED: f"fault:{inputs.blocked}" if inputs.blocked else "",
             Event.END_CHARGING: f"fault:{inputs.end_charging}" if inputs.end_charging else "",
+            Event.KEY_OFF: "key_off" if inputs.key_off and self.requested == State.DRIVE else "",
             Event.PLUGGED_IN: "charging_plug" if inputs.plugged_in else "",
             Event.REQUEST_CLOSE: "requested"
-            if self._request in CLOSING_TARGETS and inputs.sensed is not None
+            if self._request in CLOSING_TARGETS
+            and inputs.sensed is not None
+            and inputs.may_close
+            and not self._stopping
             else "",
             Event.READY: "ready" if inputs.ready else "",
             Event.CLOSED: "requested" if closed else "",
@@ -226,22 +254,16 @@ class StateMachine:
                 self.contactors.begin_closing(self.requested, inputs.sensed, t_s)
             elif after == State.OPENING:
                 self.requested = State.STANDBY
-                self.deadline_s = t_s + self._pack.opening_deadline_s
+                self.contactors.begin_opening(self.previous, t_s)
             return after == State.OPENING
         return False
 
     def _step_opening(self, inputs: Inputs, t_s: float, *, asked_before: bool) -> None:
-        if self.deadline_s is None:
-            return
         if inputs.fault:  # a fault that comes up while it opens by request shortens the wait
-            self.deadline_s = min(self.deadline_s, t_s + self._pack.fault_opening_deadline_s)
+            self.contactors.opening.hurry(inputs.fault_deadline_s, t_s)
             if not self.reason.startswith("fault:"):
                 self.reason = f"fault:{inputs.fault}"
         if inputs.at_once:
-            self.deadline_s = t_s
-        elif not asked_before:
-            return
-        current = inputs.sensed.largest_current_a if inputs.sensed is not None else float("nan")
-        if current < self._pack.break_current_a or t_s >= self.deadline_s:
-            self.contactors.open_all(t_s)
-            self.deadline_s = None
+            self.contactors.open_at_once(t_s)
+        elif asked_before:
+            self.contactors.step_opening(inputs.sensed, t_s, by_fault=bool(inputs.fault))

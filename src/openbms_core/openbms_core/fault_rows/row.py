@@ -68,11 +68,14 @@ class Timing:
         Time from tripping to the action; limits are zero meanwhile where the row opens the contactors.
     fault_tolerant_time_s : float
         Time from the onset of the fault within which the action must be complete.
+    opening_deadline_s : float or None
+        Own deadline for zero current of a row that opens; None: that of the pack file.
     """
 
     debounce_s: float
     delay_s: float
     fault_tolerant_time_s: float
+    opening_deadline_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from openbms_core.pack_checks import check_pack
 from openbms_core.ros import convert
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import BusState, PackMeasurement, State
@@ -49,12 +50,13 @@ class AfeDriverNode(BmsNode):
         """Read the pack file and its DBC; refuse what does not fit."""
         self.require_real_time()
         pack, simulated = self.pack, bool(self.value("use_sim_time"))
+        check_pack(pack)
         interface, channel = self.value("can_interface"), self.value("can_channel")
         self._channel = f"{interface}:{channel}"
         self._driver = PackDriver(pack, self._channel, simulated=simulated)
         for warning in self._driver.decoder.warnings:
             self.get_logger().warning(f"{pack.path}: {warning}")
-        self.stop_deadline_s = pack.file.contactors.opening_deadline_s + 1.0
+        self.stop_deadline_s = pack.file.longest_opening_s + 1.0
         self._record = bool(self.value("record_frames") or pack.file.device.record_frames)
         self._bus = Bus(
             interface,

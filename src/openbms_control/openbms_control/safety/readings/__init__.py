@@ -5,10 +5,11 @@ Only values that the scan marks as valid are used. Nothing estimated comes in he
 scan is in :mod:`openbms_control.safety.watches`.
 """
 
-from openbms_control.safety.readings.contactors import CONTACTOR_READINGS
+from openbms_control.safety.readings.contactors import CONTACTOR_CLOCK_READINGS, CONTACTOR_READINGS
 from openbms_control.safety.readings.facts import (
     CLOSED_STATES,
     Circumstances,
+    ClockReading,
     PackFacts,
     Reading,
     ScanReading,
@@ -21,7 +22,7 @@ from openbms_control.safety.readings.facts import (
 from openbms_control.safety.readings.inputs import INPUT_READINGS
 from openbms_control.safety.readings.limits import LIMIT_READINGS
 from openbms_control.safety.readings.missing import MISSING_READINGS
-from openbms_control.safety.readings.system import CLOCK_READINGS, SYSTEM_READINGS
+from openbms_control.safety.readings.system import SYSTEM_CLOCK_READINGS, SYSTEM_READINGS
 
 __all__ = [
     "CLOCK_READINGS",
@@ -45,3 +46,6 @@ SCAN_READINGS: dict[str, ScanReading] = {
     **SYSTEM_READINGS,
 }
 """How each quantity of the fault table is read from a scan."""
+
+CLOCK_READINGS: dict[str, ClockReading] = {**SYSTEM_CLOCK_READINGS, **CONTACTOR_CLOCK_READINGS}
+"""How each quantity that is judged on every call is read from what the monitor knows."""

@@ -8,15 +8,16 @@ from openbms_control.safety.readings.facts import (
     CLOSED_STATES,
     BoolArray,
     Circumstances,
+    ClockReading,
     PackFacts,
     Reading,
     ScanReading,
     currents,
     extreme,
 )
-from openbms_core.types import UNKNOWN, PackMeasurement, State
+from openbms_core.types import UNKNOWN, PackMeasurement, State, Validity
 
-__all__ = ["CONTACTOR_READINGS"]
+__all__ = ["CONTACTOR_CLOCK_READINGS", "CONTACTOR_READINGS"]
 
 
 def _commanded(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> tuple[BoolArray, BoolArray]:
@@ -30,14 +31,38 @@ def _commanded(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> tupl
     return closed, opened
 
 
-def _not_followed(which: int) -> ScanReading:
+def _not_closed(*, dropped: bool) -> ScanReading:
+    """Make the reading of contactors that report open: they have been closed before, or never."""
+
     def read(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
         if (m.contactor_feedback == UNKNOWN).all():
             return Reading(present=None)
-        bad = _commanded(m, facts, now)[which] & (m.contactor_feedback == which)
-        return Reading(index=int(np.argmax(bad)) // 3) if bad.any() else Reading(present=False)
+        bad = _commanded(m, facts, now)[0] & (m.contactor_feedback == 0) & ~now.covered
+        return _first(bad & (now.seen_closed == dropped))
 
     return read
+
+
+def _first(bad: BoolArray) -> Reading:
+    return Reading(index=int(np.argmax(bad)) // 3) if bad.any() else Reading(present=False)
+
+
+def _not_open(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    """Read welds from feedback, and from what the link voltage said while contactors moved."""
+    told = now.news.get("contactor_not_open")
+    if told is not None:
+        return Reading(index=told[1])
+    if (m.contactor_feedback == UNKNOWN).all():
+        return Reading(present=None)
+    return _first(_commanded(m, facts, now)[1] & (m.contactor_feedback == 1))
+
+
+def _link_live(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    if m.link_voltage_validity != Validity.VALID:
+        return Reading(present=None)
+    resting = bool((now.command == 0).all()) and float(now.command_age_s.min()) > facts.link_discharge_s
+    # a charger that is plugged in may hold the link up
+    return Reading(m.link_voltage_v, present=resting and m.charging_plug != 1)
 
 
 def _current_on_open_string(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
@@ -50,7 +75,32 @@ def _current_on_open_string(m: PackMeasurement, facts: PackFacts, now: Circumsta
 
 
 CONTACTOR_READINGS: dict[str, ScanReading] = {
-    "contactor_not_closed": _not_followed(0),
-    "contactor_not_open": _not_followed(1),
+    "contactor_failed_to_close": _not_closed(dropped=False),
+    "contactor_dropped": _not_closed(dropped=True),
+    "contactor_not_open": _not_open,
+    "link_live": _link_live,
     "current_on_open_string": _current_on_open_string,
 }
+
+
+def _told(quantity: str) -> ClockReading:
+    def read(now: Circumstances) -> Reading:
+        told = now.news.get(quantity)
+        return Reading(present=False) if told is None else Reading(*told)
+
+    return read
+
+
+CONTACTOR_CLOCK_READINGS: dict[str, ClockReading] = {
+    "precharge_failed": lambda now: Reading(present=now.precharge_failed),
+    **{
+        quantity: _told(quantity)
+        for quantity in (
+            "opened_under_load",
+            "string_isolated",
+            "precharge_aborted_voltage",
+            "precharge_aborted_current",
+        )
+    },
+}
+"""What happened to contactors between scans."""

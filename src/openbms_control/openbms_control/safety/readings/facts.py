@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ __all__ = [
     "CLOSED_STATES",
     "BoolArray",
     "Circumstances",
+    "ClockReading",
     "FloatArray",
     "PackFacts",
     "Reading",
@@ -70,6 +71,12 @@ class Circumstances:
         Power limits have not expired.
     limp_home_expired, driver_restarted, precharge_failed, config_mismatch : bool
     monitor_died, record_corrupt, record_not_written : bool
+    seen_closed : array of bool, shape (3 * strings,)
+        Feedback has said closed since the contactor was commanded closed.
+    covered : array of bool, shape (3 * strings,)
+        Contactors of a string without which others carry on: their failing opens nothing but this string.
+    news : mapping of str to tuple of float and int
+        Quantities of contactors that have something to report: value and string.
     scan_repeated : bool
         The scan has the number of the one before.
     clock_step_s : float
@@ -95,6 +102,9 @@ class Circumstances:
     monitor_died: bool = False
     record_corrupt: bool = False
     record_not_written: bool = False
+    seen_closed: BoolArray = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+    covered: BoolArray = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+    news: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     scan_repeated: bool = False
     clock_step_s: float = 0.0
     balancing_wanted: NDArray[np.uint8] | None = None
@@ -129,6 +139,8 @@ class PackFacts:
         self.opening_s = pack.contactors.opening_time_s
         # the mean current of a scan still holds what flowed before the opening
         self.quiet_after_s = self.opening_s + 2.0 * pack.measurement.scan_period_s
+        discharge_s = pack.contactors.link_discharge_time_s
+        self.link_discharge_s = discharge_s if discharge_s is not None else float("inf")
         self.by_device = pack.contactors.authority == "device"
         self.cells_mapped = pack.mapped("cell_voltage_v")
         self.currents_mapped = pack.mapped("string_current_a")
@@ -211,3 +223,6 @@ def largest_current(m: PackMeasurement) -> float:
 
 ScanReading = Callable[[PackMeasurement, PackFacts, Circumstances], Reading]
 """How a quantity of the fault table is read from a scan."""
+
+ClockReading = Callable[[Circumstances], Reading]
+"""How a quantity that is judged on every call is read."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from openbms_control.safety.readings.facts import Circumstances, PackFacts, Reading, ScanReading
+from openbms_control.safety.readings.facts import Circumstances, ClockReading, PackFacts, Reading, ScanReading
 from openbms_core.types import PackMeasurement, State
 
-__all__ = ["CLOCK_READINGS", "SYSTEM_READINGS"]
+__all__ = ["SYSTEM_CLOCK_READINGS", "SYSTEM_READINGS"]
 
 
 def _driver_restarted(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
@@ -18,14 +16,13 @@ SYSTEM_READINGS: dict[str, ScanReading] = {
     "driver_restarted": _driver_restarted,
 }
 
-CLOCK_READINGS: dict[str, Callable[[Circumstances], Reading]] = {
+SYSTEM_CLOCK_READINGS: dict[str, ClockReading] = {
     "measurement_age": lambda now: Reading(now.measurement_age_s),
     "estimator_age": lambda now: Reading(now.estimator_age_s, present=not now.estimator_fresh),
     "monitor_gap": lambda now: Reading(
         now.monitor_gap_s, present=now.state not in (State.INIT, State.STANDBY, State.FAULT)
     ),
     "limp_home_expired": lambda now: Reading(present=now.limp_home_expired),
-    "precharge_failed": lambda now: Reading(present=now.precharge_failed),
     "config_mismatch": lambda now: Reading(present=now.config_mismatch),
     "monitor_died": lambda now: Reading(present=now.monitor_died),
     "record_corrupt": lambda now: Reading(present=now.record_corrupt),
