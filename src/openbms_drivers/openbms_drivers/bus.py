@@ -39,7 +39,17 @@ logging.getLogger("can.socketcand").setLevel(logging.CRITICAL)
 
 
 class BusError(Exception):
-    """The bus cannot be used; the message says why and what to do."""
+    """The bus cannot be used; the message says why and what to do.
+
+    Attributes
+    ----------
+    lost : bool
+        The bus is gone. Otherwise it is worth trying again: the queue is full.
+    """
+
+    def __init__(self, text: str, *, lost: bool = True) -> None:
+        super().__init__(text)
+        self.lost = lost
 
 
 class Bus:
@@ -86,13 +96,14 @@ class Bus:
         """The bus is open, as far as is known."""
         return self._bus is not None
 
-    def _error(self, error: BaseException) -> BusError:
+    def _error(self, error: BaseException, *, lost: bool = True) -> BusError:
         where = (
             f"{self._host}:{self._port}, bus {self.channel}"
             if self.interface == "socketcand"
             else self.channel
         )
-        return BusError(explain_failure(error, self.interface, where, self._bit_rate, can.VALID_INTERFACES))
+        text = explain_failure(error, self.interface, where, self._bit_rate, can.VALID_INTERFACES)
+        return BusError(text, lost=lost)
 
     # ---- opening and closing
 
@@ -203,7 +214,13 @@ class Bus:
             return True
 
     def send(self, frame: Frame) -> None:
-        """Send one frame (BusError if it cannot be; the bus stays open only where that is worth trying)."""
+        """Send one frame (BusError if it cannot be); the only method that another thread may call meanwhile.
+
+        The bus stays open, also where it is lost: that it is closed is left to the thread that receives.
+        """
+        bus = self._bus
+        if bus is None:
+            raise BusError(f"The bus {self.channel} is not open.")
         message = can.Message(
             arbitration_id=frame.identifier,
             data=frame.data,
@@ -212,15 +229,13 @@ class Bus:
             bitrate_switch=bool(frame.flags & BIT_RATE_SWITCH),
         )
         try:
-            self._bus.send(message, timeout=_QUEUE_TIMEOUT_S if self.interface == "socketcan" else None)
+            bus.send(message, timeout=_QUEUE_TIMEOUT_S if self.interface == "socketcan" else None)
         except Exception as error:
             full = isinstance(error, can.CanError) and getattr(error, "error_code", None) in (
                 None,
                 errno.ENOBUFS,
             )
-            if self._socket is not None or not full:
-                self.close()
-            raise self._error(error) from error
+            raise self._error(error, lost=self._socket is not None or not full) from error
 
 
 class FrameClock:

@@ -1,12 +1,14 @@
 """The loop that owns the bus: one thread receives, decodes, closes scans, and sends.
 
-The heartbeat of the device is sent from here and nowhere else. If this loop hangs, or the process dies,
-nothing is sent any more and the device opens its contactors by itself; a broadcast manager would go on
-sending for a dead driver.
+The heartbeat of the device is sent from here and nowhere else: by the loop itself, and, so that a command
+is not kept waiting for it, by the thread that brings one, but only while the loop goes round. If it hangs, or
+the process dies, nothing is sent any more and the device opens its contactors by itself; a broadcast manager
+would go on sending for a dead driver.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -23,6 +25,8 @@ _SEND_PAUSE_S = 0.05
 _LONGEST_WAIT_S = 0.1
 """The loop looks after itself this often, also where nothing comes and nobody wakes it."""
 _CLOSED_WAIT_S = 0.01
+_ALIVE_S = 2.0 * _LONGEST_WAIT_S
+"""A loop that has not gone round for this long may hang: nobody else sends for it."""
 _BATCH = 256
 _REOPEN_SILENT_S = 5.0
 """A TCP connection that brought nothing for this long may be half open: it is opened anew."""
@@ -40,7 +44,9 @@ class BusLoop:
     bus : Bus
         The bus.
     monotonic_s, stamp_s : callables
-        The two clocks [s].
+        The two clocks [s]; the first one goes on in suspend.
+    awake_s : callable, optional
+        Clock that stands still in suspend [s], for judging whether the loop hangs; default ``monotonic_s``.
     wall_s : callable or None
         System clock, where frames may be dated back to the kernel's time of reception.
     on_scan : callable
@@ -58,11 +64,13 @@ class BusLoop:
         stamp_s: Callable[[], float],
         wall_s: Callable[[], float] | None,
         on_scan: ScanCallback,
+        awake_s: Callable[[], float] | None = None,
         record: bool = False,
     ) -> None:
         self._driver = driver
         self._bus = bus
         self._monotonic_s, self._stamp_s = monotonic_s, stamp_s
+        self._awake_s = awake_s or monotonic_s
         self._clock = FrameClock(monotonic_s, stamp_s, wall_s)
         self._on_scan = on_scan
         self._record = record
@@ -73,10 +81,13 @@ class BusLoop:
         self._retry_at_s = 0.0
         self._retry_s = _FIRST_RETRY_S
         self._send_again_s = 0.0
+        self._waits_until_s = -math.inf
+        self._sending = threading.Lock()
+        self._broken: BusError | None = None
         self.failure: BaseException | None = None
         """What ended the loop against its will."""
         self.turned_s = 0.0
-        """When the loop last went round (monotonic)."""
+        """When the loop last went round (by ``awake_s``)."""
 
     # ---- control, from the other thread
 
@@ -86,7 +97,7 @@ class BusLoop:
             raise RuntimeError("the last bus thread still runs, so no second one is started")
         self._end.clear()
         self.failure = None
-        self.turned_s = self._monotonic_s()
+        self.turned_s = self._awake_s()
         self._thread = threading.Thread(target=self._run, name="can_bus", daemon=True)
         self._thread.start()
 
@@ -99,9 +110,22 @@ class BusLoop:
             if not self._thread.is_alive():
                 self._thread = None
 
-    def wake(self) -> None:
-        """Say that a command has changed: it is sent now, and not when the next frame comes."""
-        self._bus.wake()
+    def answer(self) -> None:
+        """Send what a new command changed, now and in the thread of the caller, without another one's waking.
+
+        Only while the loop goes round: if it hangs, nothing is sent any more, as in the loop itself.
+        """
+        if not self._bus.is_open or self._awake_s() - self.turned_s > _ALIVE_S:
+            return
+        if self._sending.acquire(blocking=False):
+            try:
+                self._send_due()
+            except BusError as error:
+                self._broken = error
+            finally:
+                self._sending.release()
+        if self._broken is not None or self._due_s() < self._waits_until_s:
+            self._bus.wake()
 
     @property
     def running(self) -> bool:
@@ -115,7 +139,7 @@ class BusLoop:
             self._retry_at_s = self._monotonic_s()
             self._driver.start(self._retry_at_s)
             while not self._end.is_set():
-                self.turned_s = self._monotonic_s()
+                self.turned_s = self._awake_s()
                 if not self._bus.is_open and not self._try_to_open():
                     self._close_due_scan()
                     self._end.wait(_CLOSED_WAIT_S)
@@ -144,12 +168,19 @@ class BusLoop:
         return True
 
     def _lost(self, reason: str) -> None:
-        self._driver.encoder.resend()
+        with self._sending:
+            self._bus.close()
+            self._broken = None
+            self._driver.encoder.resend()
         self._driver.health.lost(reason)
         self._retry_at_s = self._monotonic_s() + self._retry_s
         self._retry_s = min(2.0 * self._retry_s, _LAST_RETRY_S)
 
+    def _due_s(self) -> float:
+        return max(self._driver.encoder.next_due_s(), self._send_again_s)
+
     def _send_due(self) -> None:
+        """Send what is due; the caller holds the lock."""
         now = self._monotonic_s()
         if now < self._send_again_s:
             return
@@ -157,7 +188,7 @@ class BusLoop:
             try:
                 self._bus.send(frame)
             except BusError as error:
-                if not self._bus.is_open:
+                if error.lost:
                     raise
                 # a full queue: go on receiving, and try again in a moment
                 self._driver.health.send_failed(str(error), self._monotonic_s())
@@ -170,11 +201,18 @@ class BusLoop:
     def _turn(self) -> None:
         driver, bus = self._driver, self._bus
         # first what is due: a burst of frames must not hold the heartbeat back
-        self._send_due()
+        with self._sending:
+            if self._broken is None:
+                self._send_due()
+        if self._broken is not None:
+            raise self._broken
         self._close_due_scan()
-        due_s = min(driver.scan.deadline_s, max(driver.encoder.next_due_s(), self._send_again_s))
-        wait_s = min(max(due_s - self._monotonic_s(), 0.0), _LONGEST_WAIT_S)
+        self._waits_until_s = math.inf  # whoever brings something from here on wakes the wait that begins now
+        now = self._monotonic_s()
+        wait_s = min(max(min(driver.scan.deadline_s, self._due_s()) - now, 0.0), _LONGEST_WAIT_S)
+        self._waits_until_s = now + wait_s
         message = bus.receive(wait_s)
+        self._waits_until_s = -math.inf
         count = 0
         while message is not None:
             self._retry_s = _FIRST_RETRY_S
@@ -192,7 +230,6 @@ class BusLoop:
             bus.interface == "socketcand"
             and driver.health.silent_for_s(self._monotonic_s()) > _REOPEN_SILENT_S
         ):
-            bus.close()
             raise BusError(driver.health.judge(self._monotonic_s())[1])
 
     def _close_due_scan(self) -> None:
@@ -201,6 +238,7 @@ class BusLoop:
             self._publish(scan)
 
     def _publish(self, scan: PackMeasurement) -> None:
-        received, sent = self._received, self._sent
-        self._received, self._sent = [], []
+        with self._sending:
+            received, sent = self._received, self._sent
+            self._received, self._sent = [], []
         self._on_scan(scan, received, sent)

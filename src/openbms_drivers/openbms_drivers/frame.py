@@ -21,7 +21,7 @@ class Frame(NamedTuple):
     data: bytes
     flags: int = 0
     monotonic_s: float = 0.0
-    """CLOCK_MONOTONIC: for ages and gaps."""
+    """Clock that is never set and goes on in suspend (CLOCK_BOOTTIME): for ages and gaps."""
     stamp_s: float = 0.0
     """ROS time: for stamps."""
 

@@ -6,18 +6,26 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import can
+import numpy as np
 import pytest
 from demo_device import DemoDevice
 
 from openbms_core.pack import LoadedPack
-from openbms_core.types import BusState, PackMeasurement, Validity
+from openbms_core.types import BmsStatus, BusState, ContactorCommand, PackMeasurement, State, Validity
 from openbms_drivers.bus import Bus, BusError, FrameClock
 from openbms_drivers.bus_loop import BusLoop
 from openbms_drivers.frame import ERROR, EXTENDED, FD, Frame
 from openbms_drivers.pack_driver import PackDriver
 
+STATE = BmsStatus(
+    state=State.DRIVE, previous_state=State.PRECHARGE, time_in_state_s=1.0, requested_state=State.DRIVE,
+    reason="", explanation="", contactor_command=np.zeros(3, np.uint8), contactors_closed=False,
+    zero_current_requested=False, opening_deadline_s=np.nan, charge_allowed=True, discharge_allowed=True,
+    balancing_allowed=True, heating_allowed=True, inhibits=[], start_count=1, valid_for_s=0.5,
+)  # fmt: skip
 PATIENCE_S = 10.0
 """Only a test that fails waits for this long."""
 
@@ -25,14 +33,22 @@ PATIENCE_S = 10.0
 class Running:
     """A driver on a virtual bus, and the other end of it."""
 
-    def __init__(self, pack: LoadedPack, channel: str, *, record: bool = False) -> None:
+    def __init__(
+        self,
+        pack: LoadedPack,
+        channel: str,
+        *,
+        record: bool = False,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.scans: queue.Queue[tuple[PackMeasurement, list[Frame], list[Frame]]] = queue.Queue()
         self.driver = PackDriver(pack, f"virtual:{channel}")
         self.bus = Bus("virtual", channel)
         self.loop = BusLoop(
             self.driver,
             self.bus,
-            monotonic_s=time.monotonic,
+            monotonic_s=monotonic_s,
+            awake_s=time.monotonic,
             stamp_s=time.time,
             wall_s=time.time,
             on_scan=lambda *scan: self.scans.put(scan),
@@ -151,7 +167,7 @@ def test_a_full_transmit_queue_does_not_stop_reception(
     running: Running, device: DemoDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(frame: Frame) -> None:
-        raise BusError("The transmit queue is full")
+        raise BusError("The transmit queue is full", lost=False)
 
     monkeypatch.setattr(running.bus, "send", full)
     good = lambda scan: bool((scan.cell_voltage_validity == Validity.VALID).all())  # noqa: E731
@@ -208,3 +224,126 @@ def test_a_thread_that_hangs_gets_no_second_one_beside_it(demo_pack: LoadedPack)
         leave.set()
         running.stop()
     assert not running.loop.running
+
+
+def closing(running: Running, scan_number: int) -> None:
+    """Give the driver a monitor's word, as its node does, and have it answered."""
+    one, now = np.ones(1, np.uint8), time.monotonic()
+    running.driver.encoder.arbiter.set_contactors(
+        ContactorCommand(scan_number, one, one, 0 * one, State.DRIVE, "requested", 0.5, scan_number), now
+    )
+    running.loop.answer()
+
+
+def test_a_command_is_answered_in_the_thread_that_brings_it(running: Running) -> None:
+    assert running.heartbeat() is not None, "the loop goes round"
+    threads: list[int] = []
+    send = running.bus.send
+
+    def noted(frame: Frame) -> None:
+        threads.append(threading.get_ident())
+        send(frame)
+
+    running.bus.send = noted  # type: ignore[method-assign]
+    end = time.monotonic() + PATIENCE_S
+    number = 0
+    while threading.get_ident() not in threads:
+        assert time.monotonic() < end
+        number += 1
+        closing(running, number)
+    while (message := running.heartbeat()) is not None and message.data[6] != number % 256:
+        pass
+    assert message is not None
+
+
+def test_nobody_sends_for_a_loop_that_hangs(demo_pack: LoadedPack) -> None:
+    """Commands go on coming in, but the heartbeat must end: half a driver is dead."""
+    running = Running(demo_pack, "hanging while commands come")
+    hung, release = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        hung.set()
+        release.wait(PATIENCE_S)
+
+    running.loop._on_scan = hang
+    try:
+        assert hung.wait(PATIENCE_S)
+        last_s, number, began_s = time.monotonic(), 0, time.monotonic()
+        while time.monotonic() - began_s < 1.0:
+            number += 1
+            closing(running, number)
+            if running.heartbeat(0.01) is not None:
+                last_s = time.monotonic()
+        assert last_s - began_s < 0.5
+    finally:
+        release.set()
+        running.stop()
+
+
+def test_a_bus_that_is_lost_while_a_command_is_answered_is_closed_by_the_loop(
+    running: Running, device: DemoDevice
+) -> None:
+    running.until(lambda scan: scan.bus_state == BusState.OK, before=lambda: running.send(device.scan(0.0)))
+    caller, send = threading.get_ident(), running.bus.send
+
+    def broken(frame: Frame) -> None:
+        if threading.get_ident() == caller:
+            raise BusError("the cable is off")
+        send(frame)
+
+    running.bus.send = broken  # type: ignore[method-assign]
+    number = 0
+
+    def answer() -> None:
+        nonlocal number
+        number += 1
+        closing(running, number)
+
+    scan, _, _ = running.until(lambda scan: scan.bus_state != BusState.OK, before=answer)
+    assert scan.bus_message == "the cable is off"
+    running.bus.send = send  # type: ignore[method-assign]
+    running.until(lambda scan: scan.bus_state == BusState.OK, before=lambda: running.send(device.scan(0.0)))
+    assert running.loop.failure is None
+
+
+def test_after_a_suspend_nothing_from_before_closes(demo_pack: LoadedPack) -> None:
+    """The clock of ages went on while everything stood still: the command from before has expired."""
+    slept_s = 0.0
+
+    def clock_s() -> float:
+        return time.monotonic() + slept_s
+
+    running = Running(demo_pack, "suspend", monotonic_s=clock_s)
+
+    def say(closed: int) -> None:
+        one, zero = np.full(1, closed, np.uint8), np.zeros(1, np.uint8)
+        arbiter, now_s = running.driver.encoder.arbiter, clock_s()
+        arbiter.set_state(replace(STATE, contactor_command=np.array([closed, closed, 0], np.uint8)), now_s)
+        arbiter.set_contactors(ContactorCommand(0, one, one, zero, State.DRIVE, "", 0.5), now_s)
+        running.loop.answer()
+
+    def commanded(closed: int, before: Callable[[], None] = lambda: None) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            before()
+            message = running.heartbeat(0.3)
+            if message is not None and message.data[1] & 3 == 3 * closed:
+                return
+        raise AssertionError("never commanded")
+
+    try:
+        commanded(0, lambda: say(0))
+        commanded(1, lambda: say(1))
+        while running.other.recv(0.0) is not None:
+            pass
+        slept_s = 0.6
+        commanded(0)
+        for _ in range(20):
+            say(1)
+            message = running.heartbeat(0.02)
+            assert message is None or not message.data[1] & 3, "the link may be empty: precharge comes first"
+        assert time.monotonic() - running.loop.turned_s < 1.0, "it does not look as if the loop had hung"
+        commanded(0, lambda: say(0))
+        commanded(1, lambda: say(1))
+    finally:
+        running.stop()

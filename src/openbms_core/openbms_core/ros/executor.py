@@ -14,7 +14,6 @@ import importlib.metadata
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -26,6 +25,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from openbms_core.config_file import ConfigError
+from openbms_core.ros.clocks import elapsed_s
 
 if TYPE_CHECKING:
     from openbms_core.ros.node_base import BmsNode
@@ -86,11 +86,11 @@ def _spin_slice(executor: Any, nodes: Sequence[BmsNode], fail_safe: bool) -> Non
 
 def _wind_down(executor: Any, nodes: Sequence[BmsNode], fail_safe: bool) -> None:
     """Spin on until every node is ready to stop, or its deadline is over."""
-    start = time.monotonic()
+    start = elapsed_s()
     for node in nodes:
         node.request_stop()
     while True:
-        elapsed = time.monotonic() - start
+        elapsed = elapsed_s() - start
         if all(elapsed > node.stop_deadline_s or node.is_wound_down() for node in nodes):
             return
         _spin_slice(executor, nodes, fail_safe)

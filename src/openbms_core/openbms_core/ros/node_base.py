@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,7 @@ from std_msgs.msg import Header
 
 from openbms_core.config_file import ConfigError
 from openbms_core.pack import LoadedPack, load_pack
+from openbms_core.ros.clocks import elapsed_s
 from openbms_core.ros.convert import time_to_msg
 from openbms_core.ros.executor import run_nodes
 from openbms_core.ros.interfaces import interface_type, listening, qos_profile, topic_row
@@ -201,8 +201,8 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
 
     @staticmethod
     def monotonic_s() -> float:
-        """Give CLOCK_MONOTONIC [s]: for ages, expiry and deadlines."""
-        return time.monotonic()
+        """Give the time that has passed, also while the computer slept [s]: for ages, expiry, deadlines."""
+        return elapsed_s()
 
     def header(self, stamp_s: float | None = None) -> Header:
         """Give a header with the stamp (default now) and the pack's serial number."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from openbms_core.pack_checks import check_pack
 from openbms_core.ros import convert
+from openbms_core.ros.clocks import awake_s
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import BusState, PackMeasurement, State
 from openbms_drivers.bus import Bus
@@ -86,7 +87,8 @@ class AfeDriverNode(BmsNode):
         self._loop = BusLoop(
             self._driver,
             self._bus,
-            monotonic_s=time.monotonic,
+            monotonic_s=self.monotonic_s,
+            awake_s=awake_s,
             stamp_s=self.now_s if simulated else time.time,
             wall_s=None if simulated else time.time,
             on_scan=self._publish,
@@ -101,7 +103,7 @@ class AfeDriverNode(BmsNode):
                 # whoever publishes nonsense does not renew a command, and does not end the driver either
                 refused = f"{type(message).__name__} refused: {error}."
             if self._loop is not None:
-                self._loop.wake()
+                self._loop.answer()
             if refused:
                 self.get_logger().error(refused, throttle_duration_sec=5.0)
 
@@ -155,7 +157,7 @@ class AfeDriverNode(BmsNode):
         loop = self._loop
         if loop.failure is not None:
             raise RuntimeError("the bus thread failed") from loop.failure
-        if loop.running and self.monotonic_s() - loop.turned_s > _LOOP_HANGS_S:
+        if loop.running and awake_s() - loop.turned_s > _LOOP_HANGS_S:
             raise RuntimeError(f"the bus thread has been standing for {_LOOP_HANGS_S:g} s")
 
     def _say(self) -> None:
