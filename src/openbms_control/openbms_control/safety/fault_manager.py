@@ -140,6 +140,19 @@ class FaultManager:
                 life.occurrences, life.value, life.index = old.occurrences, old.value, old.index
                 life.first_active_s, life.last_seen_s = old.first_active_s, old.last_seen_s
                 life.from_record = True
+        # what is asked for ten times a step looks only at the few rows that are not idle
+        self._is_busy = np.zeros(len(self.rows), dtype=np.bool_)
+        self._busy: list[int] = []
+        self._counted: set[int] = set()
+        self._note_busy(range(len(self.rows)))
+
+    def _note_busy(self, numbers: Iterable[int]) -> None:
+        """Keep up which rows are pending, tripped, active or latched, and which have a count."""
+        for number in numbers:
+            life = self._lives[number]
+            self._is_busy[number] = life.state is not None or life.tripped_at_s is not None
+            (self._counted.add if life.occurrences else self._counted.discard)(number)
+        self._busy = np.flatnonzero(self._is_busy).tolist()
 
     def step(self, found: Findings, step_s: np.ndarray, t_s: float, now_s: float) -> bool:
         """Take the findings of one call.
@@ -169,9 +182,11 @@ class FaultManager:
                 float(found.value[number]),
                 int(found.index[number]),
             )
-        busy = np.array([life.state is not None for life in self._lives[: self._monitored]])
-        for number in np.flatnonzero(holds | self._debounce.tripped | busy):
-            changed |= self._advance(int(number), t_s, now_s)
+        touched = np.flatnonzero(holds | self._debounce.tripped | self._is_busy[: self._monitored]).tolist()
+        for number in touched:
+            changed |= self._advance(number, t_s, now_s)
+        if touched:
+            self._note_busy(touched)
         return changed
 
     def _advance(self, number: int, t_s: float, now_s: float) -> bool:
@@ -200,15 +215,13 @@ class FaultManager:
 
     def active(self) -> list[FaultRow]:
         """Give the rows whose condition is there now."""
-        both = zip(self.rows, self._lives, strict=True)
-        return [row for row, life in both if life.state == FaultState.ACTIVE]
+        return [self.rows[n] for n in self._busy if self._lives[n].state == FaultState.ACTIVE]
 
     def in_force(self) -> list[FaultRow]:
         """Give the rows that are active or latched, worst level first."""
-        numbers = [
-            n for n, life in enumerate(self._lives) if life.state in (FaultState.ACTIVE, FaultState.LATCHED)
-        ]
-        return sorted((self.rows[n] for n in numbers), key=lambda row: -row.level)
+        held = (FaultState.ACTIVE, FaultState.LATCHED)
+        found = [self.rows[n] for n in self._busy if self._lives[n].state in held]
+        return sorted(found, key=lambda row: -row.level)
 
     def has(self, action: Action) -> FaultRow | None:
         """Give the worst active or latched row with this action."""
@@ -216,14 +229,8 @@ class FaultManager:
 
     def about_to_open(self) -> FaultRow | None:
         """Give a row that has tripped and will open the contactors when its delay is over."""
-        return next(
-            (
-                row
-                for row, life in zip(self.rows, self._lives, strict=True)
-                if row.opens and life.tripped_at_s is not None
-            ),
-            None,
-        )
+        tripped = (self.rows[n] for n in self._busy if self._lives[n].tripped_at_s is not None)
+        return next((row for row in tripped if row.opens), None)
 
     def factor(self, charge: bool) -> tuple[float, str]:
         """Give what faults leave of the limit (0 to 1) and the identifier of the row that binds (empty:
@@ -231,9 +238,9 @@ class FaultManager:
         """
         factors = self._charge if charge else self._discharge
         worst, name = 1.0, ""
-        for number, row in enumerate(self.rows):
+        for number in self._busy:
             if factors[number] < worst and self._effective(number):
-                worst, name = float(factors[number]), row.id
+                worst, name = float(factors[number]), self.rows[number].id
         return worst, name
 
     def entries(self) -> list[FaultEntry]:
@@ -242,7 +249,7 @@ class FaultManager:
             FaultEntry(row, life.state, 0.0 if life.state == FaultState.PENDING and not life.occurrences
                        else life.first_active_s, life.last_seen_s, life.occurrences, life.value, limit,
                        life.index, life.from_record)
-            for row, life, limit in zip(self.rows, self._lives, self._limit, strict=True)
+            for row, life, limit in ((self.rows[n], self._lives[n], self._limit[n]) for n in self._busy)
             if life.state is not None
         ]  # fmt: skip
         return sorted(found, key=lambda entry: (-entry.row.level, entry.state == FaultState.PENDING))
@@ -285,6 +292,7 @@ class FaultManager:
             else:
                 cleared += [identifier] if latched else []
                 self._lives[number] = _Life()
+                self._note_busy([number])
         reason = "; ".join(f"{identifier}: {why}" for identifier, why in refused.items())
         return ClearAnswer(not refused or not identifiers, reason, tuple(cleared), tuple(refused))
 
@@ -295,11 +303,11 @@ class FaultManager:
 
     def stored(self) -> dict[str, StoredFault]:
         """Give what the record must keep."""
+        counted = ((self.rows[n], self._lives[n]) for n in sorted(self._counted))
         return self._kept | {
             row.id: StoredFault(
                 row.latched and life.state in (FaultState.ACTIVE, FaultState.LATCHED),
                 life.occurrences, life.first_active_s, life.last_seen_s, life.value, life.index,
             )
-            for row, life in zip(self.rows, self._lives, strict=True)
-            if life.occurrences
+            for row, life in counted
         }  # fmt: skip
