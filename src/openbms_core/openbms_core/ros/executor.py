@@ -26,6 +26,7 @@ from rclpy.task import Future
 
 from openbms_core.config_file import ConfigError
 from openbms_core.ros.clocks import elapsed_s
+from openbms_core.ros.real_time import apply
 
 if TYPE_CHECKING:
     from openbms_core.ros.node_base import BmsNode
@@ -96,6 +97,20 @@ def _wind_down(executor: Any, nodes: Sequence[BmsNode], fail_safe: bool) -> None
         _spin_slice(executor, nodes, fail_safe)
 
 
+def _ask_for_real_time(nodes: Sequence[BmsNode]) -> None:
+    """Get for the process what its fail-safe nodes ask for, when all its threads are there."""
+    asking = [node for node in nodes if node.real_time is not None]
+    wished = [node.real_time for node in asking if node.real_time is not None]
+    if not wished:
+        return
+    options = wished[0]
+    for more in wished[1:]:
+        options = options.joined(more)
+    granted = apply(options)
+    for node in asking:
+        node.say_real_time(granted)
+
+
 def run_nodes(
     factories: Sequence[Callable[[], BmsNode]], *, fail_safe: bool = False, arguments: list[str] | None = None
 ) -> None:
@@ -129,6 +144,7 @@ def run_nodes(
         # what was made at start stays: a full collection in the middle of a scan would cost milliseconds
         gc.collect()
         gc.freeze()
+        _ask_for_real_time(nodes)
         while not stop.count and rclpy.ok() and all(node.exit_code is None for node in nodes):
             _spin_slice(executor, nodes, fail_safe)
         code = next((node.exit_code for node in nodes if node.exit_code), 0)

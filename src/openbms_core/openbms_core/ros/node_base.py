@@ -28,6 +28,7 @@ from openbms_core.ros.clocks import elapsed_s
 from openbms_core.ros.convert import time_to_msg
 from openbms_core.ros.executor import run_nodes
 from openbms_core.ros.interfaces import interface_type, listening, qos_profile, topic_row
+from openbms_core.ros.real_time import Granted, RealTimeOptions, parse_processors, tidy
 from openbms_core.topics import DIAGNOSTICS
 
 __all__ = ["BmsNode", "Freshness", "run_nodes"]
@@ -105,6 +106,9 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
             False,
             "The bus is the digital twin's: only then may this node use simulated time",
         )
+        self.real_time = self._real_time_options() if self.fail_safe else None
+        self._real_time_status: list[DiagnosticStatus] = []
+        self._dealt_with = 0
         self.declare()
         self._warn_of_unknown_parameters()
         self._diagnostics = self.create_publisher(
@@ -193,6 +197,46 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
                 "Leave it false, or set bus_is_simulated where the bus is the digital twin's."
             )
 
+    # ---- real time ----
+
+    def _real_time_options(self) -> RealTimeOptions:
+        """Declare and read what a fail-safe node may ask of the computer for its process."""
+        self.parameter("real_time_priority", 0, "SCHED_FIFO priority of the process, 1 … 49; 0: ordinary")
+        self.parameter("cpu_affinity", "", "Processors it may run on, such as '1' or '0,2-3'; empty: all")
+        self.parameter("lock_memory", False, "Keep its memory from being paged out")
+        self.parameter(
+            "collect_in_idle", True, "Collect garbage right after a scan was dealt with, and never before"
+        )
+        try:
+            return RealTimeOptions(
+                self.value("real_time_priority"),
+                parse_processors(self.value("cpu_affinity")),
+                self.value("lock_memory"),
+                self.value("collect_in_idle"),
+            )
+        except ConfigError as error:
+            raise ConfigError(f"{self.get_name()}: parameter {error}") from None
+
+    def say_real_time(self, granted: Granted) -> None:
+        """Say what its process was granted, once in the log and always on /diagnostics."""
+        for sentence in granted.refused:
+            self.get_logger().warning(sentence)
+        in_force = ", ".join(granted.in_force) or "nothing was asked for"
+        self.get_logger().info(f"real time: {in_force}")
+        self._real_time_status = [
+            DiagnosticStatus(
+                level=bytes([1 if granted.refused else 0]),
+                name=f"{self.get_fully_qualified_name()}/real_time",
+                message=" ".join(granted.refused) or in_force,
+                values=[KeyValue(key="in_force", value=in_force)],
+            )
+        ]
+
+    def dealt_with_scan(self) -> None:
+        """Say that nothing waits now: the next scan is a while away, so garbage may be collected."""
+        self._dealt_with += 1
+        tidy(self._dealt_with)
+
     # ---- time ----
 
     def now_s(self) -> float:
@@ -277,7 +321,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
 
     def _publish_diagnostics(self) -> None:
         self._status.hardware_id = self._pack.file.serial if self._pack is not None else ""
-        message = DiagnosticArray(status=[self._status])
+        message = DiagnosticArray(status=[self._status, *self._real_time_status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

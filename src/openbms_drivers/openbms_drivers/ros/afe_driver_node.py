@@ -104,6 +104,7 @@ class AfeDriverNode(BmsNode):
                 refused = f"{type(message).__name__} refused: {error}."
             if self._loop is not None:
                 self._loop.answer()
+            self.dealt_with_scan()
             if refused:
                 self.get_logger().error(refused, throttle_duration_sec=5.0)
 
@@ -161,6 +162,7 @@ class AfeDriverNode(BmsNode):
             raise RuntimeError(f"the bus thread has been standing for {_LOOP_HANGS_S:g} s")
 
     def _say(self) -> None:
+        self.dealt_with_scan()  # also where no command comes
         state, text = self._driver.health.judge(self.monotonic_s())
         if text != self._bus_message:
             self._bus_message = text
