@@ -182,6 +182,7 @@ class SafetyMonitorNode(BmsNode):
         if decision.record_changed or (self._unsaved and now_s - self._tried_s >= _FAULTS_PERIOD_S):
             self._save(now_s)
         self._decision = decision
+        self.dealt_with_scan()
         return decision
 
     def _publish(self, decision: Decision) -> None:
