@@ -72,6 +72,8 @@ class Bench:
         command = self.last.get("contactor_command")
         if command is not None:
             rig.feedback = [command.positive[0], command.negative[0], command.precharge[0]]
+            if command.precharge[0]:
+                rig.values["link_v"] = 14.8
         m = rig.measurement()
         self.publishers["measurement"].publish(measurement_to_msg(m, "TEST-1"))
         self.publishers["power_limits"].publish(power_limits_to_msg(self.kit.power_limits(), "TEST-1"))
@@ -111,7 +113,6 @@ class Bench:
         self.until_state(State.STANDBY)
         answer = self.request(State.DRIVE)
         assert answer.accepted, answer.reason
-        self.rig.values["link_v"] = 14.8
         self.until_state(State.DRIVE)
 
     def end(self):

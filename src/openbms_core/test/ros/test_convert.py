@@ -96,7 +96,7 @@ def test_commands_and_state() -> None:
     assert _message(before).scan_number == NO_SCAN == messages.ContactorCommand.NO_SCAN
     status = types.BmsStatus(
         State.OPENING, State.DRIVE, 1.5, State.STANDBY, "fault:X", "text", np.array([1, 1, 0], np.uint8),
-        True, True, 0.25, False, True, False, True, ["charge:X"], 3, 0.5,
+        True, True, 0.25, False, True, False, True, ["charge:X"], ["Charging is refused: X."], 3, 0.5,
     )  # fmt: skip
     same(status, convert.state_from_msg(over_the_wire(convert.state_to_msg(status, Header()))))
     limits = types.FinalLimits(1.0, 2.0, 1e39, math.inf, "a", "b", "c", True, math.nan, 0.5)
