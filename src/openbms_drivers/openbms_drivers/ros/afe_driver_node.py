@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from openbms_core.config_file import ConfigError
 from openbms_core.pack_checks import check_pack
 from openbms_core.ros import convert
 from openbms_core.ros.clocks import awake_s
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import BusState, PackMeasurement, State
 from openbms_drivers.bus import Bus
+from openbms_drivers.bus_claim import BusClaim
 from openbms_drivers.bus_loop import BusLoop
 from openbms_drivers.frame import Frame
 from openbms_drivers.pack_driver import PackDriver
@@ -20,6 +22,8 @@ from openbms_msgs.srv import RequestState
 
 __all__ = ["AfeDriverNode", "main"]
 
+_CLAIM_WAIT_S = 3.0
+"""A driver of the same pack that is about to end, such as a check of the parked pack, is waited for."""
 _LOOP_HANGS_S = 5.0
 """Opening a bus may take a second or two; a loop that stands for longer hangs."""
 
@@ -34,6 +38,7 @@ class AfeDriverNode(BmsNode):
         self._loop: BusLoop | None = None
         self._monitor: Any = None
         self._asked_to_open = False
+        self._claim: BusClaim | None = None
 
     def declare(self) -> None:
         """Declare where the bus is."""
@@ -54,6 +59,13 @@ class AfeDriverNode(BmsNode):
         check_pack(pack)
         interface, channel = self.value("can_interface"), self.value("can_channel")
         self._channel = f"{interface}:{channel}"
+        host, port = self.value("can_host"), self.value("can_port")
+        self._claim = BusClaim(interface, channel, host, port, pack.file.serial)
+        if not self._claim.take(_CLAIM_WAIT_S):
+            raise ConfigError(
+                f"{self.get_name()}: another driver of the pack {pack.file.serial} is on {self._channel}: the "
+                "two would send against each other. End it, or give this pack its own serial or bus."
+            )
         self._driver = PackDriver(pack, self._channel, simulated=simulated)
         for warning in self._driver.decoder.warnings:
             self.get_logger().warning(f"{pack.path}: {warning}")
@@ -62,8 +74,8 @@ class AfeDriverNode(BmsNode):
         self._bus = Bus(
             interface,
             channel,
-            self.value("can_host"),
-            self.value("can_port"),
+            host,
+            port,
             pack.file.device.bitrate_bit_per_s,
             fd=self._driver.uses_fd,
         )
@@ -125,6 +137,8 @@ class AfeDriverNode(BmsNode):
         """Close the bus."""
         if self._loop is not None:
             self._loop.stop()
+        if self._claim is not None:
+            self._claim.release()
         if self._monitor is not None:
             self.destroy_client(self._monitor)
             self._monitor = None
