@@ -63,8 +63,8 @@ class AfeDriverNode(BmsNode):
         self._claim = BusClaim(interface, channel, host, port, pack.file.serial)
         if not self._claim.take(_CLAIM_WAIT_S):
             raise ConfigError(
-                f"{self.get_name()}: another driver of the pack {pack.file.serial} is on {self._channel}: the "
-                "two would send against each other. End it, or give this pack its own serial or bus."
+                f"{self.get_name()}: another driver of the pack {pack.file.serial} is on {self._channel}: "
+                "the two would send against each other. End it, or give this pack its own serial or bus."
             )
         self._driver = PackDriver(pack, self._channel, simulated=simulated)
         for warning in self._driver.decoder.warnings:
