@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-unit test-system lint format bench fuzz mutation lock clean distclean
+.PHONY: help setup build run test test-unit test-system lint format bench fuzz campaign mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -49,6 +49,9 @@ bench: build ## Measure speed and accuracy against the named opponents
 
 fuzz: build ## Send a million random and mutated frames through driver and monitor
 	@exec $(ENV) python tests/support/frame_fuzz.py --output docs/validation/frame-fuzz.json $(FUZZ_ARGS)
+
+campaign: build ## Inject faults at random, live through healthy hours (CAMPAIGN_ARGS='--parts pure --draws 100')
+	@exec $(ENV) python tests/campaign $(CAMPAIGN_ARGS)
 
 mutation: build ## Change the safety core in small ways and see that a test notices (hours; --sample N: less)
 	@exec $(ENV) python tools/mutation.py $(MUTATION_ARGS)
