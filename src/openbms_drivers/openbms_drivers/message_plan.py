@@ -71,6 +71,8 @@ class MessagePlan:
         The pack file takes something from it.
     received, rejected : int
         Frames since the start; frames of those that were refused.
+    changed_s, patience_s : float
+        When the counter changed last (monotonic), and how long it may stand before it counts as stuck [s].
     """
 
     message: Any
@@ -84,6 +86,8 @@ class MessagePlan:
     check: Callable[[bytes], bool] | None = None
     counter: BitField | None = None
     last_counter: int = -1
+    changed_s: float = 0.0
+    patience_s: float = 0.0
     repeats: int = 0
     received: int = 0
     rejected: int = 0

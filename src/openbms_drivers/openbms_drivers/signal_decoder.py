@@ -27,7 +27,8 @@ __all__ = ["COUNTER_REPEATS", "ON_OFF", "MessagePlan", "SignalDecoder"]
 _log = logging.getLogger(__name__)
 
 COUNTER_REPEATS = 3
-"""The counter counts as stuck when a frame repeats it for this many times in a row."""
+"""The counter counts as stuck when frames repeat it this many times in a row, and no new one has come for half
+of the time in which a value is fresh: a gateway that sends frames twice repeats counters, but hides nothing."""
 
 ON_OFF = frozenset(
     {
@@ -202,6 +203,7 @@ class SignalDecoder:
             plan.check = checksum_check(bits, entry.checksum.kind, entry.checksum.data_id)
         if entry.counter is not None and plan.counter is None:
             _, plan.counter = self.database.signal(plan.message, entry.counter.signal, location, where)
+            plan.patience_s = 0.5 * min(self.table.max_age_s(slot) for slot in plan.slots)
 
     def _register(self, message: Any, plan: MessagePlan) -> None:
         mask = identifier_mask(message)
@@ -293,10 +295,10 @@ class SignalDecoder:
                 # nothing new: the values keep their age; they end when the sender really hangs
                 plan.repeats += 1
                 plan.rejected += 1
-                if plan.repeats >= COUNTER_REPEATS:
+                if plan.repeats >= COUNTER_REPEATS and now - plan.changed_s > plan.patience_s:
                     self._refuse(plan, _COUNTER, now)
                 return False
-            plan.last_counter = value
+            plan.last_counter, plan.changed_s = value, now
             plan.repeats = 0
         if plan.by_cantools:
             self._feed_by_cantools(plan, data, now)

@@ -248,10 +248,21 @@ def test_a_counter_that_stands_still(protected: SignalDecoder) -> None:
         assert judged(protected, 0.01 * repeat) == (pytest.approx(3.7), Validity.VALID), (
             "repeated frames bring nothing new"
         )
-    protected.feed(frame_of(protected, "Guarded", guarded(7, 3800), 0.1))
-    assert judged(protected, 0.1)[1] == Validity.COUNTER
-    protected.feed(frame_of(protected, "Guarded", guarded(8, 3650), 0.2))
-    assert judged(protected, 0.2) == (pytest.approx(3.65), Validity.VALID)
+    protected.feed(frame_of(protected, "Guarded", guarded(7, 3800), 0.24))
+    assert judged(protected, 0.24)[1] == Validity.VALID, "not yet for half of the maximum age"
+    protected.feed(frame_of(protected, "Guarded", guarded(7, 3800), 0.26))
+    assert judged(protected, 0.26)[1] == Validity.COUNTER
+    protected.feed(frame_of(protected, "Guarded", guarded(8, 3650), 0.3))
+    assert judged(protected, 0.3) == (pytest.approx(3.65), Validity.VALID)
+
+
+def test_a_gateway_that_sends_everything_several_times_hides_nothing(protected: SignalDecoder) -> None:
+    for number in range(40):
+        for copy in range(6):
+            now_s = 0.1 * number + 0.001 * copy
+            protected.feed(frame_of(protected, "Guarded", guarded(number % 16, 3700 + number), now_s))
+            assert judged(protected, now_s) == (pytest.approx(3.7 + 0.001 * number), Validity.VALID)
+    assert protected.totals() == (240, 200), "what is repeated is counted"
 
 
 @pytest.mark.parametrize(
