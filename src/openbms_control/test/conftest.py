@@ -15,8 +15,6 @@ from openbms_control.safety.record import FaultRecord
 from openbms_core.pack import LoadedPack, PackFile, load_pack
 from openbms_core.types import PackMeasurement, PowerLimits, State
 
-SENSORS = 4
-
 SMALL: dict[str, Any] = {
     "schema_version": 1,
     "name": "small",
@@ -30,6 +28,20 @@ SMALL: dict[str, Any] = {
             {"name": "pack", "location": "cell"},
             {"name": "ambient", "location": "ambient"},
         ],
+        "actuators": ["heater", "pump", "fan", "chiller"],
+    },
+    # wide, so that a test can move one value alone; the tests of these rows take them back
+    "protection": {
+        "cell_voltage_spread_max_v": 5.0,
+        "cell_voltage_step_max_v": 5.0,
+        "cell_voltage_standstill_max_v": 5.0,
+        "temperature_spread_max_k": 200.0,
+        "temperature_step_max_k": 200.0,
+        "temperature_standstill_max_k": 200.0,
+        "supply_voltage_min_v": 9.0,
+        "supply_voltage_max_v": 16.0,
+        "pressure_max_pa": 120_000.0,
+        "coolant_flow_min_m3_per_s": 5e-5,
     },
     "limits": {
         "cell_voltage_max_v": {"operating": 4.1, "recommended": 4.2, "safety": 4.25},
@@ -75,6 +87,13 @@ SMALL: dict[str, Any] = {
                 "charging_plug",
                 "smoke",
                 "gas",
+                "redundant_cell_voltage_v",
+                "redundant_string_current_a",
+                "cell_balancing",
+                "pressure_pa",
+                "supply_voltage_v",
+                "coolant_flow_m3_per_s",
+                "actuator_feedback",
             ),
             0.4,
         )
@@ -86,6 +105,10 @@ SMALL: dict[str, Any] = {
         "signals": [
             {"to": "cell_voltage_v", "message": "M", "signal": "C{i}", "repeat": {"i": [0, 3]}},
             {"to": "temperature_degc", "message": "M", "signal": "T{i}", "repeat": {"i": [0, 3]}},
+            *(
+                {"to": name, "message": "M", "signal": name + "{i}", "repeat": {"i": [0, 3]}}
+                for name in ("redundant_cell_voltage_v", "cell_balancing", "actuator_feedback")
+            ),
             *(
                 {"to": name, "message": "M", "signal": name}
                 for name in (
@@ -101,6 +124,10 @@ SMALL: dict[str, Any] = {
                     "charging_plug",
                     "smoke",
                     "gas",
+                    "redundant_string_current_a",
+                    "pressure_pa",
+                    "supply_voltage_v",
+                    "coolant_flow_m3_per_s",
                 )
             ),
         ],
@@ -114,6 +141,8 @@ SMALL: dict[str, Any] = {
                         {"signal": f"{name}{{i}}", "source": name, "repeat": {"i": [0, 0]}}
                         for name in ("contactor_positive", "contactor_negative", "contactor_precharge")
                     ),
+                    *({"signal": name, "source": name} for name in ("heater", "pump", "fan", "chiller")),
+                    {"signal": "B{i}", "source": "bleed", "repeat": {"i": [0, 3]}},
                 ],
             }
         ],
@@ -135,7 +164,8 @@ class Rig:
     """One monitor, the time, and a pack whose feedback follows the commands.
 
     ``run`` and ``step`` take values of the scan (``cells_v``, ``current_a``, ``temperature_degc``,
-    ``link_v`` and any field of PackMeasurement); they stay until they are set again.
+    ``link_v`` and any field of PackMeasurement); they stay until they are set again. The second measurement
+    of cells and current is the first one, unless it is set.
     """
 
     def __init__(
@@ -164,7 +194,21 @@ class Rig:
             "smoke": 0,
             "gas": 0,
             "bus_state": 0,
+            "cell_balancing": 0,
+            "pressure_pa": 101_325.0,
+            "pressure_validity": 0,
+            "supply_voltage_v": 13.5,
+            "supply_voltage_validity": 0,
+            "coolant_flow_m3_per_s": 1e-4,
+            "coolant_flow_validity": 0,
+            "actuator_feedback": [0.0, 1.0, 1.0, 0.0],
+            "actuator_feedback_validity": 0,
+            "frames_received": 60,
         } | values
+        file = pack.file
+        self.second = {
+            name: file.mapped(name) for name in ("redundant_cell_voltage_v", "redundant_string_current_a")
+        }
 
     def measurement(self) -> PackMeasurement:
         values = dict(self.values)
@@ -172,13 +216,17 @@ class Rig:
             self.cells,
             len(self.pack.file.topology.sensor_names),
             self.strings,
+            actuators=len(self.pack.file.topology.actuators),
             stamp_s=self.stamp_s,
             scan_number=self.scan,
             scan_duration_s=self.period_s,
         )
         m.cell_voltages_v[:] = values.pop("cells_v")
         m.cell_voltage_validity[:] = np.where(np.isnan(m.cell_voltages_v), 1, 0)
-        m.cell_voltage_ages_s[:] = 0.05
+        m.cell_voltage_ages_s[:] = 0.5 * self.period_s
+        if self.second["redundant_cell_voltage_v"]:
+            m.redundant_cell_voltages_v = m.cell_voltages_v.copy()
+            m.redundant_cell_voltage_validity = m.cell_voltage_validity.copy()
         m.temperatures_degc[:] = values.pop("temperature_degc")
         m.temperature_validity[:] = np.where(np.isnan(m.temperatures_degc), 1, 0)
         m.temperature_ages_s[:] = 0.05
@@ -186,6 +234,9 @@ class Rig:
         for array in (m.string_currents_a, m.string_current_minimum_a, m.string_current_maximum_a):
             array[:] = current
         m.string_current_validity[:] = np.where(np.isnan(m.string_currents_a), 1, 0)
+        if self.second["redundant_string_current_a"]:
+            m.redundant_string_currents_a = m.string_currents_a.copy()
+            m.redundant_string_current_validity = m.string_current_validity.copy()
         m.string_voltages_v[:] = m.cell_voltages_v.reshape(self.strings, -1).sum(axis=1)
         m.string_voltage_validity[:] = np.where(np.isnan(m.string_voltages_v), 1, 0)
         m.link_voltage_v, m.link_voltage_validity = values.pop("link_v"), 0
@@ -317,13 +368,14 @@ class Kit:
             "contactor_negative",
             "contactor_precharge",
             "string_current_a",
+            "redundant_string_current_a",
             "string_voltage_v",
         }
         signals = []
         for entry in SMALL["device"]["signals"]:
             if entry["to"] in rows:
                 entry = {**entry, "signal": entry["to"] + "{i}", "repeat": {"i": [0, last]}}
-            elif entry["to"] == "cell_voltage_v":
+            elif entry["to"] in ("cell_voltage_v", "redundant_cell_voltage_v", "cell_balancing"):
                 entry = {**entry, "repeat": {"i": [0, 2 * count - 1]}}
             signals.append(entry)
         commands = copy.deepcopy(SMALL["device"]["commands"])

@@ -67,6 +67,16 @@ _STALE_QUANTITIES = {
     "SAFETY_INPUT_MISSING": ("interlock", "emergency_stop", "smoke", "gas"),
     "CONTACTOR_FEEDBACK_MISSING": ("contactor_positive", "contactor_negative", "contactor_precharge"),
     "INSULATION_MISSING": ("insulation_resistance_ohm",),
+    "LINK_VOLTAGE_MISSING": ("link_voltage_v",),
+    "STRING_VOLTAGE_MISSING": ("string_voltage_v",),
+    "REDUNDANT_CELL_VOLTAGE_MISSING": ("redundant_cell_voltage_v",),
+    "REDUNDANT_CURRENT_MISSING": ("redundant_string_current_a",),
+    "BALANCING_FEEDBACK_MISSING": ("cell_balancing",),
+    "AFE_TEMPERATURE_MISSING": ("temperature_degc",),
+    "PRESSURE_MISSING": ("pressure_pa",),
+    "SUPPLY_VOLTAGE_MISSING": ("supply_voltage_v",),
+    "COOLANT_FLOW_MISSING": ("coolant_flow_m3_per_s",),
+    "ACTUATOR_FEEDBACK_MISSING": ("actuator_feedback",),
 }
 
 
@@ -137,16 +147,23 @@ def limit_value(row: FaultRow, pack: PackFile) -> float:
     return row.limit if not math.isnan(row.limit) else _contactor_limit(row, pack)
 
 
-def _measured(quantity: str, pack: PackFile) -> bool:
+def _measured(need: str, pack: PackFile) -> bool:
+    """Tell whether the pack has what a row needs: a quantity, one place or member of it, or a command."""
+    quantity, _, part = need.partition(":")
+    if quantity == "command":
+        return any(signal.source == part for entry in pack.device.commands for signal in entry.signals)
     if quantity == "temperature_degc":  # only sensors at cells count: ambient says nothing of a cell
-        cells = {index for index, (_, where, _) in enumerate(pack.topology.sensors) if where == "cell"}
-        return any(
-            index in cells
-            for entry in pack.device.signals
-            if entry.to == quantity
-            for index, *_ in entry.expanded()
-        )
-    return pack.mapped(quantity)
+        wanted = {i for i, (_, where, _) in enumerate(pack.topology.sensors) if where == (part or "cell")}
+    elif part:
+        wanted = set(pack.topology.members(part))
+    else:
+        return pack.mapped(quantity)
+    return any(
+        index in wanted
+        for entry in pack.device.signals
+        if entry.to == quantity
+        for index, *_ in entry.expanded()
+    )
 
 
 def _monitored(row: FaultRow, pack: PackFile) -> bool:
@@ -201,12 +218,15 @@ class Reaction:
         Until the lack of data is noticed (rows for missing data only).
     scans_s : float
         One scan until it is seen, one more since a debounce ends at a scan.
+    watch_s : float
+        Until a watch has seen enough of its course (rows judged over several scans).
     debounce_s, software_s, delay_s, opening_s : float
         The other shares; ``opening_s`` is the deadline for zero current and the contactor itself.
     """
 
     stale_s: float
     scans_s: float
+    watch_s: float
     debounce_s: float
     software_s: float
     delay_s: float
@@ -215,7 +235,7 @@ class Reaction:
     @property
     def zero_request_s(self) -> float:
         """Onset to the request for zero current, or to the warning where the row does not open [s]."""
-        return self.stale_s + self.scans_s + self.debounce_s + self.software_s
+        return self.stale_s + self.scans_s + self.watch_s + self.debounce_s + self.software_s
 
     @property
     def total_s(self) -> float:
@@ -253,6 +273,7 @@ def reaction(row: FaultRow, pack: PackFile) -> Reaction:
     return Reaction(
         stale_s=_stale_s(row, pack),
         scans_s=scan * (2.0 if row.timing.debounce_s > 0.0 else 1.0),
+        watch_s=row.detection_s,
         debounce_s=row.timing.debounce_s,
         software_s=SOFTWARE_ALLOWANCE_S,
         delay_s=row.timing.delay_s,
@@ -267,8 +288,9 @@ def _timing_problems(rows: Iterable[FaultRow], pack: PackFile) -> dict[str, str]
         if parts.total_s <= allowed + 1e-9 or row.name in problems:
             continue
         stale = f"staleness {parts.stale_s:g} s + " if parts.stale_s else ""
+        watch = f"watch {parts.watch_s:g} s + " if parts.watch_s else ""
         problems[row.name] = (
-            f"{row.id}: the worst reaction is {stale}scans {parts.scans_s:g} s + debounce "
+            f"{row.id}: the worst reaction is {stale}scans {parts.scans_s:g} s + {watch}debounce "
             f"{parts.debounce_s:g} s + "
             f"software {parts.software_s:g} s + delay {parts.delay_s:g} s + opening {parts.opening_s:g} s = "
             f"{parts.total_s:.3g} s, above its fault-tolerant time {allowed:g} s. Shorten "

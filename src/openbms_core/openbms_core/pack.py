@@ -41,7 +41,7 @@ from openbms_core.pack_device import (
     SignalMap,
 )
 from openbms_core.pack_limits import Limits, LimitTriple, LimpHome
-from openbms_core.protection import Protection, with_chemistry_defaults
+from openbms_core.protection import Protection, with_cell_defaults
 from openbms_core.resources import find_config
 
 __all__ = [
@@ -137,6 +137,10 @@ class Topology(StrictModel):
             for row in self.temperature_sensors
             for i in range(row.count)
         ]
+
+    def members(self, actuator: str) -> list[int]:
+        """Give the places of an actuator in every per-actuator array: of ``fan`` also ``fan_1``."""
+        return [i for i, name in enumerate(self.actuators) if name.lower().startswith(actuator)]
 
     @property
     def sensor_names(self) -> list[str]:
@@ -322,5 +326,11 @@ def load_pack(path: str | Path) -> LoadedPack:
         line = read_yaml(found)[1].get(("cell",), 1)
         raise ConfigError(f"{found}:{line}: cell: {error}") from None
     cell = load_config(cell_path, CellFile)
-    protection = with_chemistry_defaults(pack.protection, cell.chemistry)
+    topology = pack.topology
+    protection = with_cell_defaults(
+        pack.protection,
+        cell.chemistry,
+        cell.capacity_ah * topology.cells_in_parallel,
+        topology.cells_in_series,
+    )
     return LoadedPack(found.resolve(), pack.model_copy(update={"protection": protection}), cell)

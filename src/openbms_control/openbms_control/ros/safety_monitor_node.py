@@ -87,7 +87,9 @@ class SafetyMonitorNode(BmsNode):
             self.get_logger().error(
                 f"{self.record_path}: not readable, kept as .unreadable; closing is refused"
             )
-        self._monitor = SafetyMonitor(self.pack, record, problem)
+        self._monitor = SafetyMonitor(
+            self.pack, record, problem, simulated_time=bool(self.value("use_sim_time"))
+        )
         self._acted_before, self._unsaved = False, False
         self._decision: Decision | None = None
         self._ordered = np.zeros(2 * self.pack.file.topology.strings, np.uint8)

@@ -37,7 +37,7 @@ class TakenScan:
     restarted : bool
         The driver has started anew: its scan number fell.
     repeated : bool
-        The scan has the number of the one before.
+        The scan, or the last one where there is none now, has the number of the one before it.
     """
 
     scan: PackMeasurement | None = None
@@ -71,11 +71,12 @@ class ScanIntake:
         self.foreign = False
         self.count = 0
         self._last: PackMeasurement | None = None
+        self._repeated = False
 
     def take(self, m: PackMeasurement | None, t_s: float) -> TakenScan:
         """Keep a scan that has just been received."""
         if m is None:
-            return TakenScan()
+            return TakenScan(repeated=self._repeated)
         self.foreign = not self._facts.fits(m)
         if self.foreign:
             return TakenScan()
@@ -84,12 +85,11 @@ class ScanIntake:
         self.count += 1
         if old is None:
             return TakenScan(m)
+        self._repeated = m.scan_number == old.scan_number
         step_s = m.stamp_s - old.stamp_s
         if not 0.0 <= step_s <= MAX_STAMP_STEP_S:
             step_s = t_s - received_s
-        return TakenScan(
-            m, max(step_s, 0.0), m.scan_number < old.scan_number, m.scan_number == old.scan_number
-        )
+        return TakenScan(m, max(step_s, 0.0), m.scan_number < old.scan_number, self._repeated)
 
     def fresh(self, t_s: float) -> PackMeasurement | None:
         """Give the last scan while the driver does not count as lost."""

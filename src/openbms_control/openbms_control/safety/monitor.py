@@ -62,6 +62,8 @@ class SafetyMonitor:
         Of the last run, or a fresh one.
     problem : str
         What was wrong with the file of the record (empty, ``new``, ``corrupt``).
+    simulated_time : bool
+        ROS time is the twin's and goes at its own pace: no jump of the clock is looked for.
 
     Raises
     ------
@@ -69,7 +71,14 @@ class SafetyMonitor:
         The pack file does not fit together: see :func:`openbms_core.pack_checks.check_pack`.
     """
 
-    def __init__(self, pack: LoadedPack, record: FaultRecord, problem: RecordProblem = "") -> None:
+    def __init__(
+        self,
+        pack: LoadedPack,
+        record: FaultRecord,
+        problem: RecordProblem = "",
+        *,
+        simulated_time: bool = False,
+    ) -> None:
         check_pack(pack)
         self._pack, self._hash = pack.file, pack.config_hash
         rows = fault_rows(pack.file)
@@ -90,7 +99,7 @@ class SafetyMonitor:
         self._written_s = record.contactors.written_s
         self._late_s = 0.0
         self._called_s = self._started_s = -math.inf
-        self._clock_s = math.nan
+        self._clock_s, self._simulated_time = math.nan, simulated_time
         self._foreign_config = self._record_not_written = self._complete = False
         self._waiting_for: list[str] = ["a measurement"]
         self._last: Decision | None = None
@@ -192,7 +201,8 @@ class SafetyMonitor:
             # what was hot has cooled while nobody watched; a clock that was set back tells nothing
             self._machine.contactors.heat.cool(max(0.0, now_s - self._written_s))
         gap_s, self._called_s = t_s - self._called_s, t_s
-        clock_step_s, self._clock_s = now_s - self._clock_s - gap_s, now_s
+        ran_away_s, self._clock_s = now_s - self._clock_s - gap_s, now_s
+        clock_step_s = 0.0 if self._simulated_time else ran_away_s
         taken = self._scans.take(measurement, t_s)
         self._estimates.follow(t_s, closed=self._machine.state in CLOSED_STATES)
         # a scan that was held up on its way shows contactors as they were, not as they are

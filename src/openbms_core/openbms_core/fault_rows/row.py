@@ -119,6 +119,8 @@ class FaultRow:
         A latched row that is cleared only by naming it (service), never by "clear all".
     clears_when : str
         What must be true, beside its condition being gone, before a latched row can be cleared.
+    detection_s : float
+        Time that the watch itself needs, before the debounce, where it judges a course over several scans.
     """
 
     id: str
@@ -142,6 +144,7 @@ class FaultRow:
     authorities: tuple[Authority, ...] = ANY
     by_name: bool = False
     clears_when: str = ""
+    detection_s: float = 0.0
 
     @property
     def clear_condition(self) -> str:
@@ -260,6 +263,7 @@ def single(
     authorities: tuple[Authority, ...] = ANY,
     by_name: bool = False,
     clears_when: str = "",
+    detection_s: float = 0.0,
 ) -> FaultRow:
     """Make a row of one level; a row that opens leaves nothing of the limits unless ``factors`` says
     otherwise.
@@ -268,4 +272,5 @@ def single(
     return FaultRow(
         name + suffix, name, level, quantity, comparison, limit, unit, timing, latched, action, needs,
         means, does, cure, charge, discharge, by_clock, at_start, authorities, by_name, clears_when,
+        detection_s,
     )  # fmt: skip

@@ -16,6 +16,10 @@ SYSTEM_ROWS: list[FaultRow] = [
             "The driver started anew while contactors were closed.", OPENS,
             "Request the state again; look at the driver's log for the reason.",
             action=Action.OPEN | Action.OPEN_AT_ONCE),
+    # what is repeated is not measured: nothing is watched any more, as if the driver were gone
+    single("SCAN_NOT_ADVANCING", "scan_repeated", Timing(0.5, 0.0, 2.0),
+            "The driver gives the same scan again and again.", OPENS,
+            "Look at the driver's log; it is restarted by the supervisor.", by_clock=True, at_start=False),
     single("ESTIMATOR_LOST", "estimator_age", Timing(0.0, 0.0, 3.0),
             "No fresh power limits: the estimator is gone or stuck.",
             "Limp-home limits of the pack file apply; when their time is over the pack is shut down at "
@@ -30,6 +34,14 @@ SYSTEM_ROWS: list[FaultRow] = [
     single("CONFIG_MISMATCH", "config_mismatch", Timing(0.0, 0.0, 2.0),
             "Driver and monitor run with different pack or cell files.", OPENS,
             "Start both with the same pack file.", by_clock=True),
+    # Ages, deadlines and expiry follow the monotonic clock, so that nothing depends on it but the times in
+    # records: it informs, and stays until somebody has seen it.
+    single("CLOCK_JUMP", "clock_step", Timing(0.0, 0.0, 2.0),
+            "The system clock was set while the monitor ran: times in records before and after do not fit.",
+            "For information: protection follows another clock.",
+            "None, if somebody or the network set the clock on purpose; clear this fault.",
+            level=Level.OPERATING, comparison="above", limit="clock_step_max_s", unit="s",
+            action=Action.NONE, latched=True, by_clock=True),
     # the driver has opened by itself when commands expired: closing again without precharge must not happen
     single("MONITOR_LATE", "monitor_gap", AT_ONCE,
             "The safety monitor did not run in time, so that its commands expired in the driver.",

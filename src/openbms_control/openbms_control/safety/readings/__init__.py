@@ -5,6 +5,7 @@ Only values that the scan marks as valid are used. Nothing estimated comes in he
 scan is in :mod:`openbms_control.safety.watches`.
 """
 
+from openbms_control.safety.readings.actuators import ACTUATOR_READINGS
 from openbms_control.safety.readings.contactors import CONTACTOR_CLOCK_READINGS, CONTACTOR_READINGS
 from openbms_control.safety.readings.facts import (
     CLOSED_STATES,
@@ -43,6 +44,7 @@ SCAN_READINGS: dict[str, ScanReading] = {
     **MISSING_READINGS,
     **CONTACTOR_READINGS,
     **INPUT_READINGS,
+    **ACTUATOR_READINGS,
     **SYSTEM_READINGS,
 }
 """How each quantity of the fault table is read from a scan."""

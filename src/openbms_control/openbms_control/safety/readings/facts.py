@@ -24,6 +24,7 @@ __all__ = [
     "currents",
     "extreme",
     "largest_current",
+    "second_currents",
     "temperature_extreme",
     "valid",
 ]
@@ -147,6 +148,20 @@ class PackFacts:
         self.cell_extremes_mapped = pack.mapped("reported_cell_voltage_maximum_v")
         self.sensors_mapped = pack.mapped("temperature_degc")
         self.temperature_extremes_mapped = pack.mapped("reported_temperature_maximum_degc")
+        self.oldest_cell_s = max(
+            (pack.max_age_s(entry) for entry in pack.device.signals if entry.to == "cell_voltage_v"),
+            default=0.0,
+        )
+        self.die_sensors = np.array([i for i, (_, where, _) in enumerate(sensors) if where == "afe"], np.intp)
+        fed_back, bled = (
+            {index for entry in pack.device.signals if entry.to == name for index, *_ in entry.expanded()}
+            for name in ("actuator_feedback", "cell_balancing")
+        )
+        self.balancing_mapped = np.array([cell in bled for cell in range(topology.cell_count)], np.bool_)
+        self.actuators = {
+            name: [place for place in topology.members(name) if place in fed_back]
+            for name in ("heater", "pump", "fan")
+        }
         self.inputs = [name for name in ("interlock", "emergency_stop", "smoke", "gas") if pack.mapped(name)]
         places = ("contactor_positive", "contactor_negative", "contactor_precharge")
         self.feedback_mapped = np.tile([pack.mapped(name) for name in places], self.strings)
@@ -186,9 +201,14 @@ def extreme(values: FloatArray, sign: float, reported: float, is_reported: bool)
 
 
 def cell_extreme(m: PackMeasurement, sign: float) -> tuple[float, int]:
-    """Give the highest (+1) or lowest (-1) cell voltage [V] and its cell."""
+    """Give the highest (+1) or lowest (-1) cell voltage [V] and its cell; of two measurements of a cell the
+    worse counts.
+    """
     reported = m.reported_cell_voltage_maximum_v if sign > 0 else m.reported_cell_voltage_minimum_v
     cells = valid(m.cell_voltages_v, m.cell_voltage_validity)
+    if m.redundant_cell_voltages_v.size == cells.size:
+        second = valid(m.redundant_cell_voltages_v, m.redundant_cell_voltage_validity)
+        cells = np.fmax(cells, second) if sign > 0 else np.fmin(cells, second)
     return extreme(cells, sign, reported, m.reported_cell_voltage_validity == Validity.VALID)
 
 
@@ -210,14 +230,28 @@ def currents(m: PackMeasurement) -> FloatArray:
     return valid(m.string_currents_a, m.string_current_validity)
 
 
+def second_currents(m: PackMeasurement) -> FloatArray | None:
+    """Give what the second sensor of each string says [A], NaN where it is not valid; None where none is
+    fitted.
+    """
+    if m.redundant_string_currents_a.size != m.string_currents_a.size:
+        return None
+    return valid(m.redundant_string_currents_a, m.redundant_string_current_validity)
+
+
 def largest_current(m: PackMeasurement) -> float:
-    """Give the largest magnitude in any string within the scan [A]; NaN if a string's current is unknown."""
+    """Give the largest magnitude in any string within the scan [A], by either sensor; NaN if a string's
+    current is unknown.
+    """
     means = currents(m)
     peaks = [
         valid(x, m.string_current_validity) for x in (m.string_current_minimum_a, m.string_current_maximum_a)
     ]
     if not np.isfinite(means).all():
         return float("nan")
+    second = second_currents(m)
+    if second is not None:
+        peaks.append(second)
     return float(np.nanmax(np.abs([means, *peaks])))
 
 

@@ -29,6 +29,13 @@ def _switch(name: str, alarm: int) -> ScanReading:
     return read
 
 
+def _scalar(name: str, validity: str) -> ScanReading:
+    def read(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+        return Reading(getattr(m, name)) if getattr(m, validity) == Validity.VALID else Reading()
+
+    return read
+
+
 def _plugged_in_drive(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
     return Reading(present=m.charging_plug == 1 and now.state == State.DRIVE)
 
@@ -40,4 +47,6 @@ INPUT_READINGS: dict[str, ScanReading] = {
     "smoke": _switch("smoke", 1),
     "gas": _switch("gas", 1),
     "plugged_in_drive": _plugged_in_drive,
+    "pressure": _scalar("pressure_pa", "pressure_validity"),
+    "supply_voltage": _scalar("supply_voltage_v", "supply_voltage_validity"),
 }

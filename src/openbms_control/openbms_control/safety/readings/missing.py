@@ -66,6 +66,36 @@ def _insulation_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances
     return Reading(present=not np.isfinite(insulation(m, facts, now).value))
 
 
+def _scalar_missing(validity: str) -> ScanReading:
+    return lambda m, facts, now: Reading(present=getattr(m, validity) != Validity.VALID)
+
+
+def _array_missing(validity: str) -> ScanReading:
+    """Read whether a member that is fitted has no valid value."""
+
+    def read(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+        states = getattr(m, validity)
+        if not states.any():  # all valid
+            return Reading(present=False)
+        bad = (states != Validity.VALID) & (states != Validity.NOT_FITTED)
+        return Reading(index=int(np.argmax(bad))) if bad.any() else Reading(present=False)
+
+    return read
+
+
+def _die_temperature_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    states = m.temperature_validity[facts.die_sensors]
+    if not states.any():  # all valid
+        return Reading(present=False)
+    bad = (states != Validity.VALID) & (states != Validity.NOT_FITTED)
+    return Reading(index=int(facts.die_sensors[np.argmax(bad)])) if bad.any() else Reading(present=False)
+
+
+def _balancing_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    unknown = (m.cell_balancing == UNKNOWN) & facts.balancing_mapped
+    return Reading(index=int(np.argmax(unknown))) if unknown.any() else Reading(present=False)
+
+
 def _bus_lost(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
     return Reading(present=m.bus_state != BusState.OK)
 
@@ -77,5 +107,15 @@ MISSING_READINGS: dict[str, ScanReading] = {
     "safety_input_missing": _safety_input_missing,
     "contactor_feedback_missing": _feedback_missing,
     "insulation_missing": _insulation_missing,
+    "link_voltage_missing": _scalar_missing("link_voltage_validity"),
+    "string_voltage_missing": _array_missing("string_voltage_validity"),
+    "redundant_cell_voltage_missing": _array_missing("redundant_cell_voltage_validity"),
+    "redundant_current_missing": _array_missing("redundant_string_current_validity"),
+    "balancing_feedback_missing": _balancing_missing,
+    "afe_temperature_missing": _die_temperature_missing,
+    "pressure_missing": _scalar_missing("pressure_validity"),
+    "supply_voltage_missing": _scalar_missing("supply_voltage_validity"),
+    "coolant_flow_missing": _scalar_missing("coolant_flow_validity"),
+    "actuator_feedback_missing": _array_missing("actuator_feedback_validity"),
     "bus_lost": _bus_lost,
 }

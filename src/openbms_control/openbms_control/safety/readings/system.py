@@ -24,6 +24,8 @@ SYSTEM_CLOCK_READINGS: dict[str, ClockReading] = {
     ),
     "limp_home_expired": lambda now: Reading(present=now.limp_home_expired),
     "config_mismatch": lambda now: Reading(present=now.config_mismatch),
+    "scan_repeated": lambda now: Reading(present=now.scan_repeated),
+    "clock_step": lambda now: Reading(abs(now.clock_step_s)),
     "monitor_died": lambda now: Reading(present=now.monitor_died),
     "record_corrupt": lambda now: Reading(present=now.record_corrupt),
     "record_not_written": lambda now: Reading(present=now.record_not_written),
