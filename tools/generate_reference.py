@@ -5,10 +5,12 @@ With ``--check`` nothing is written; the exit code is 1 if a page is not what th
 
 from __future__ import annotations
 
+import ast
 import math
 import sys
 from pathlib import Path
 
+from openbms_control.safety.parked import thresholds
 from openbms_core.topics import TOPICS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,9 +52,53 @@ def topics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+_PARKED = """\
+How `openbms parked-check` judges ([how to](../how-to/parked-vehicle.md)). Source:
+`openbms_control/safety/parked`; nothing of it is in the pack file beside its limit triples,
+`protection.insulation_*` and `protection.supply_voltage_min_v`. Of an empty meaning the one above holds.
+
+**Drift.** With the rest voltage *v* of a cell at the reference (parking, or the first wake after two hours
+of rest) and now, its charge lost is *q = z(v₀) − z(v) − bled*, *z* the inverse of the open-circuit voltage
+at the cell's temperature; what it lost beyond the median of its string is its excess *e*. The standard
+deviation is *s² = (2·σᵥ² + (σₜ·ΔT)² + σᵣ²·(exp(−2r₀/τ) + exp(−2r/τ))) / (dV/dz)²*: two voltages, a
+temperature that moved by ΔT more than its neighbours', and what is left of relaxation after the rests *r₀*,
+*r*. A leak is believed where *e/s* reaches the significance, and judged as *e* per day. Since *s* does not
+grow with time and the charge of a leak does, the evidence *(e/s)²* grows with the square of the time
+between the snapshots: noise stays where it is, a leak is found sooner or later.
+
+**Days left.** What a cell lost per day, weighted with the usual self-discharge by their variances, against
+its charge above the safety limit of its voltage; *at least*: at two standard deviations more.
+
+**Two signs.** A cell that loses charge (drop or drift) and is warm is an alarm, where each alone may be a
+warning."""
+
+
+def parked_page() -> str:
+    """Give the page of the thresholds by which a parked pack is judged."""
+    lines = [
+        NOTE,
+        "",
+        "# Parked pack",
+        "",
+        _PARKED,
+        "",
+        "| Threshold | Value | Meaning and source |",
+        "|---|---|---|",
+    ]
+    module = ast.parse(Path(thresholds.__file__).read_text(encoding="utf-8"))
+    body = next(node for node in module.body if isinstance(node, ast.ClassDef)).body
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            text = str(after.value.value) if documented else ""  # type: ignore[union-attr]
+            value = getattr(thresholds.PARKED, node.target.id)
+            lines.append(f"| `{node.target.id}` | {value:g} | {' '.join(text.split())} |")
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Give every generated page with its content."""
-    return {PAGES / "topics.md": topics_page()}
+    return {PAGES / "topics.md": topics_page(), PAGES / "parked.md": parked_page()}
 
 
 def main() -> int:

@@ -29,7 +29,13 @@ def write_key_off_system(folder: Path, *, marker: Path) -> Path:
     data["nodes"].pop("foxglove_server")
     data["nodes"]["power_manager"] = {
         "class": "openbms_bringup.ros.power_manager_node:PowerManagerNode",
-        "parameters": {"key_off_s": 2.0, "never_on_s": 2.0},
+        "parameters": {
+            "key_off_s": 2.0,
+            "never_on_s": 2.0,
+            "parked_file": str(folder / "parked.json"),
+            "wake": f"touch {folder}/wake_in_{{seconds}}",
+            "wake_after_s": 7200.0,
+        },
     }
     data["nodes"]["twin"]["parameters"] = {
         "source": "plant",
@@ -82,6 +88,10 @@ def assert_nothing_lost(folder: Path) -> None:
     assert record["closed"] is False, "the contactors were open when the record was written"
     estimate = json.loads((folder / "soc.json").read_text())
     assert estimate["orderly"] is True and estimate["contactors_open"] is True
+    parked = json.loads((folder / "parked.json").read_text())["parking"]
+    assert len(parked["cell_voltages_v"]) == 96 and None not in parked["cell_voltages_v"]
+    assert parked["start_count"] == record["start_count"] and parked["rested_s"] > 0.0
+    assert (folder / "wake_in_7200").exists(), "the first check is asked for"
     bags = [path.parent for path in (folder / "bags").rglob("metadata.yaml")]
     assert len(bags) == 1
     with AnyReader(bags) as reader:

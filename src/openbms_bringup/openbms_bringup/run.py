@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class RunOptions:
         Recorded test for the twin, in place of the shipped one.
     data_folder : Path or None
         Holds ``bags``; None: ``$OPENBMS_DATA`` or ``$XDG_DATA_HOME/openbms``.
+    only : tuple of str
+        Only the processes that run one of these nodes; empty: all.
+    node_parameters : mapping
+        Further parameters, by node name.
     """
 
     system: str = "demo"
@@ -57,6 +61,8 @@ class RunOptions:
     data_folder: Path | None = None
     params: Path | None = None
     log_level: str = "info"
+    only: tuple[str, ...] = ()
+    node_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -212,6 +218,8 @@ def prepare(options: RunOptions) -> PreparedRun:
         extra["twin"] = {"time_scale": float(options.speed)}
         if options.replay is not None:
             extra["twin"]["replay_file"] = str(options.replay.resolve())
+    for node, values in options.node_parameters.items():
+        extra[node] = {**extra.get(node, {}), **values}
     plan = make_plan(_choices(options, extra))
     claim = claim_domain(options.namespace, os.environ.get("ROS_DOMAIN_ID"))
     if claim.moved_from is not None:
@@ -239,6 +247,7 @@ def prepare(options: RunOptions) -> PreparedRun:
             restart=process.restart,
         )
         for name, process in plan.system.processes.items()
+        if not options.only or set(options.only) & set(process.nodes)
     ]
     return PreparedRun(options, plan, claim, folder, data_folder, specs, notes)
 

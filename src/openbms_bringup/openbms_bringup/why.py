@@ -81,13 +81,8 @@ def _direction(state: Any, limits: Any, what: str) -> dict[str, Any]:
 def _contactors(state: Any) -> dict[str, Any]:
     whys = _whys(state, "close")
     closed = bool(state.contactors_closed)
-    if not closed and not whys and state.state in (State.STANDBY, State.INIT):
-        whys = [
-            {
-                "code": _NOBODY_ASKED,
-                "text": "Nobody has asked: `openbms request drive` (or charge, connected).",
-            }
-        ]
+    if not closed and not whys and state.state == State.STANDBY:
+        whys = [{"code": _NOBODY_ASKED, "text": _NOBODY_ASKED_TEXT}]
     return {
         "closed": closed,
         "may_close": state.state in (*_CLOSED, State.STANDBY, State.PRECHARGE) and not _whys(state, "close"),
@@ -95,6 +90,13 @@ def _contactors(state: Any) -> dict[str, Any]:
         "opening_in_s": _number(state.opening_deadline),
         "why": [] if closed else whys,
         "why_not_again": whys if closed else [],
+        "why_not_drive": _whys(state, "drive"),
+        "left_out": [
+            {"string": int(kind.removeprefix("string_")), **why}
+            for kind in dict.fromkeys(item.partition(":")[0] for item in state.inhibits)
+            if kind.startswith("string_")
+            for why in _whys(state, kind)
+        ],
     }
 
 
@@ -212,6 +214,9 @@ def text(report: dict[str, Any]) -> str:
     else:
         lines.append("Contactors: open" + (", because of" if contactors["why"] else ""))
         lines += _because(contactors["why"])
+    for label, key in (("  not for driving, because of", "why_not_drive"), ("  left out", "left_out")):
+        if contactors[key]:
+            lines += [label, *_because(contactors[key])]
     if contactors["zero_current_requested"]:
         left = contactors["opening_in_s"]
         lines.append(

@@ -136,6 +136,31 @@ def test_on_the_way_to_closed_it_is_said_that_it_is_closing(bench: Bench) -> Non
     assert text(report).startswith("State: PRECHARGE (requested)")
 
 
+def test_a_key_that_is_off_forbids_driving_only(bench: Bench) -> None:
+    report = bench.say(ignition=0)
+    assert report["contactors"]["may_close"] is True
+    assert [why["code"] for why in report["contactors"]["why_not_drive"]] == ["ignition"]
+    assert "not for driving, because of\n    ignition: The ignition is off" in text(report)
+
+
+def test_a_string_that_is_left_out_is_named_with_its_reason() -> None:
+    from openbms_msgs.msg import BmsState, FaultArray, Limits
+
+    state = BmsState(
+        state=int(State.DRIVE),
+        contactors_closed=True,
+        inhibits=["string_1:voltage_difference", "close:SOMETHING"],
+        inhibit_texts=["String 1 is not connected: its 351 V are 12 V off.", "Closing is refused."],
+    )
+    report = explain(state, FaultArray(), Limits())
+    assert report["contactors"]["left_out"] == [
+        {"string": 1, "code": "voltage_difference", "text": state.inhibit_texts[0]}
+    ]
+    said = text(report)
+    assert "left out\n    voltage_difference: String 1 is not connected" in said
+    assert "once open they may not close again, because of\n    SOMETHING: Closing is refused." in said
+
+
 def test_every_fault_has_a_meaning_and_unknown_codes_are_given_as_they_are() -> None:
     for row in FAULT_TABLE:
         assert meaning(row.id) == row.means and meaning(f"fault:{row.id}") == row.means

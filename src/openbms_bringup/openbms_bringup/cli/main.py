@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 
 EXIT_CONFIGURATION = 2
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""The options of such a command are read by an application of its own: its module is imported only then."""
 
 
 def _refuse(text: str) -> NoReturn:
@@ -210,6 +212,15 @@ def why(
     os._exit(0)
 
 
+@app.command("parked-check", context_settings=_PASS_ON, add_help_option=False)
+def parked_check(context: typer.Context) -> None:
+    """Look after a parked pack: heat, insulation, drift, supply; no contactor is ever closed."""
+    _need_ros()
+    from openbms_bringup.cli.parked import parked_check as command
+
+    _run_alone(command, context.args, "openbms parked-check")
+
+
 @app.command("clear-faults")
 def clear_faults(
     ids: Annotated[
@@ -224,6 +235,12 @@ def clear_faults(
     _answer(lambda: clear(ids or [], namespace))
 
 
+def _run_alone(command: Callable[..., Any], arguments: list[str], name: str) -> None:
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command()(command)
+    alone(args=arguments, prog_name=name)
+
+
 def _answer(call: Callable[[], tuple[bool, str]]) -> None:
     accepted, text = _checked(call)
     typer.echo(text)
@@ -231,17 +248,13 @@ def _answer(call: Callable[[], tuple[bool, str]]) -> None:
     os._exit(0 if accepted else 1)
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
-)
+@app.command(context_settings=_PASS_ON, add_help_option=False)
 def replay(context: typer.Context) -> None:
     """Run the estimators over a recording, without ROS."""
     # numpy and scipy are imported here only: its options are read by an application of its own
     from openbms_bringup.cli.replay import replay as command
 
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command()(command)
-    alone(args=context.args, prog_name="openbms replay")
+    _run_alone(command, context.args, "openbms replay")
 
 
 if __name__ == "__main__":

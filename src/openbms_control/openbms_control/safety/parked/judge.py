@@ -124,7 +124,7 @@ def judge(
     level = lists.findings[0].level if lists.findings else OK
     if usable is None:
         history = memory.history if memory is not None and memory.serial == serial else ()
-        usable = replace(ParkedMemory.begin(serial, config_hash, now), history=history)
+        usable = ParkedMemory.begin(serial, config_hash, now).with_history(history)
     entry = _entry(now, level, lists.findings, days)
     return Verdict(
         level=level,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,10 @@ class ParkedMemory:
     def begin(cls, serial: str, config_hash: str, snapshot: ParkedSnapshot) -> ParkedMemory:
         """Begin with the snapshot at parking."""
         return cls(serial, config_hash, snapshot, snapshot, snapshot, snapshot.balancing.copy())
+
+    def with_history(self, history: tuple[HistoryEntry, ...]) -> ParkedMemory:
+        """Give the same with the wakes of before."""
+        return replace(self, history=history)
 
     def follow(self, snapshot: ParkedSnapshot, entry: HistoryEntry, settled_s: float) -> ParkedMemory:
         """Give the memory after a wake.
