@@ -1,9 +1,10 @@
 """What needs more than one scan to be judged. A new watch is a class, and its name in :data:`WATCHES`."""
 
+from openbms_control.safety.watches.peaks import CurrentPeaks
 from openbms_control.safety.watches.plausibility import FrameWatch, PlausibilityWatch
 from openbms_control.safety.watches.watch import Watch
 
 __all__ = ["WATCHES", "Watch"]
 
-WATCHES: tuple[type[Watch], ...] = (PlausibilityWatch, FrameWatch)
+WATCHES: tuple[type[Watch], ...] = (CurrentPeaks, PlausibilityWatch, FrameWatch)
 """Every watch; a monitor makes those whose quantities its pack can monitor."""
