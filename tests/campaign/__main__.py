@@ -80,7 +80,7 @@ def run(
             elif part == "logs":
                 from fault_campaign.logs import logs_part
 
-                data = logs_part(advance, lambda total, task=task: progress.update(task, total=total))
+                data = logs_part(jobs, advance, lambda total, task=task: progress.update(task, total=total))
             else:
                 from fault_campaign.live import live_part
 
