@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -209,7 +209,14 @@ def _named_in(text: str, where: Location, lines: dict[Location, int]) -> Locatio
     return next((where + steps[:n] for n in range(len(steps), 0, -1) if where + steps[:n] in lines), where)
 
 
-def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Location, int], path: Path) -> str:
+def _describe(
+    error: Any,
+    model: type[BaseModel],
+    data: Any,
+    lines: dict[Location, int],
+    path: Path,
+    offer: Callable[[Location], str],
+) -> str:
     # pydantic adds the name of a union's member to the location: keep only the steps that the file has
     location: list[Hashable] = []
     here = data
@@ -236,7 +243,8 @@ def _describe(error: Any, model: type[BaseModel], data: Any, lines: dict[Locatio
         cure = f"Did you mean '{near[0]}'?" if near else f"Known keys here: {', '.join(keys)}."
         return f"{head}: unknown key (value {shown}). {cure}"
     if error["type"] == "missing":
-        return f"{head}: this key is missing. Add it (`openbms schema` prints what it means)."
+        cure = offer(where) or "Add it (`openbms schema` prints what it means)."
+        return f"{head}: this key is missing. {cure}"
     text = error["msg"].removeprefix("Value error, ")
     if isinstance(value, float) and not math.isfinite(value):
         text = "must be a finite number"
@@ -281,7 +289,9 @@ def _other_kind(errors: list[Any], model: type[BaseModel], data: dict[str, Any],
     )
 
 
-def load_config(path: str | Path, model: type[ModelT]) -> ModelT:
+def load_config(
+    path: str | Path, model: type[ModelT], offer: Callable[[Location], str] = lambda location: ""
+) -> ModelT:
     """Load one YAML file into ``model``.
 
     Parameters
@@ -290,6 +300,8 @@ def load_config(path: str | Path, model: type[ModelT]) -> ModelT:
         The YAML file.
     model : type of pydantic model
         What the file must hold.
+    offer : callable, optional
+        Gives a sentence that cures a missing key at a location, or nothing.
 
     Returns
     -------
@@ -313,5 +325,5 @@ def load_config(path: str | Path, model: type[ModelT]) -> ModelT:
         if other:
             raise ConfigError(other) from error
         errors = _without_echoes(errors)
-        problems = [_describe(item, model, data, lines, path) for item in errors]
+        problems = [_describe(item, model, data, lines, path, offer) for item in errors]
         raise ConfigError(list(dict.fromkeys(problems))) from error

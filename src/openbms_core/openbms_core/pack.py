@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from openbms_core.cell import CellFile
+from openbms_core.chemistry import usual_triple
 from openbms_core.config_file import (
     ConfigError,
     NonNegative,
@@ -301,6 +303,19 @@ class LoadedPack:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _usual_limit(path: Path, location: tuple[Hashable, ...]) -> str:
+    """Offer the usual triple of the cell's chemistry for a limit that is missing; nothing where it is
+    unknown.
+    """
+    if len(location) < 2 or location[0] != "limits":
+        return ""
+    try:
+        cell = read_yaml(find_config("cells", str(read_yaml(path)[0]["cell"]), beside=path))[0]
+        return usual_triple(str(cell["chemistry"]), str(location[1]))
+    except (ConfigError, KeyError, TypeError):  # the cell file is wrong as well: that is said later
+        return ""
+
+
 def load_pack(path: str | Path) -> LoadedPack:
     """Load a pack file and the cell file that it names.
 
@@ -319,7 +334,7 @@ def load_pack(path: str | Path) -> LoadedPack:
         Either file is absent or wrong; the message names file, line, key, value and cure.
     """
     found = find_config("packs", path)
-    pack = load_config(found, PackFile)
+    pack = load_config(found, PackFile, lambda location: _usual_limit(found, location))
     try:
         cell_path = find_config("cells", pack.cell, beside=found)
     except ConfigError as error:

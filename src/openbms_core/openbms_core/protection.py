@@ -1,16 +1,15 @@
 """Thresholds of the fault table beside the limit triples: the section ``protection`` of the pack file.
 
-Every key has a default; where the default depends on the chemistry it is taken from :data:`BY_CHEMISTRY` when
-the pack is loaded. A key that is absent and has no default switches its row off (*not monitored*).
+Every key has a default; where it depends on the chemistry it is taken from
+:mod:`openbms_core.chemistry` when the pack is loaded. A key that is absent and has no default switches its row off (*not monitored*).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from openbms_core.chemistry import DEEP_DISCHARGE
 from openbms_core.config_file import NonNegative, Positive, StrictModel
 
-__all__ = ["BY_CHEMISTRY", "ChemistryDefault", "Protection", "with_cell_defaults"]
+__all__ = ["Protection", "with_cell_defaults"]
 
 
 class Protection(StrictModel):
@@ -47,9 +46,9 @@ class Protection(StrictModel):
     string_voltage_difference_max_v: Positive | None = None
     """Sum of the cells against the pack's own sensor; absent: 1 % of the highest string voltage, at least 3 V
     (foxBMS v1.11: 3 V)."""
-    redundant_cell_voltage_difference_max_v: Positive = 0.03
+    redundant_cell_voltage_difference_max_v: Positive = 0.05
     """Two measurements of one cell (foxBMS v1.11: 10 mV between front ends that sample at the same moment;
-    here one scan may lie between them)."""
+    here one may read a bleeding cell over its sense wire)."""
     redundant_current_difference_max_a: Positive | None = None
     """Two current sensors; absent: 5 % of the safety limit of discharging."""
     reported_cell_voltage_difference_max_v: Positive = 0.1
@@ -78,18 +77,6 @@ class Protection(StrictModel):
     """Feedback of an actuator against what it is told (0 to 1)."""
 
 
-@dataclass(frozen=True)
-class ChemistryDefault:
-    """A default that depends on the chemistry, and where it comes from."""
-
-    value: float
-    source: str
-
-
-BY_CHEMISTRY: dict[str, dict[str, ChemistryDefault]] = {}
-"""Keys of ``protection`` whose default depends on the chemistry of the pack's cell file."""
-
-
 STANDSTILL_SHARE, STANDSTILL_CELLS = 0.02, 16
 """Of the capacity: 2 % move an LFP cell by about 2 mV on the flat part of its curve, and of 16 cells some by
 a step even at a resolution of 5 mV."""
@@ -111,9 +98,10 @@ def with_cell_defaults(
     cells_in_series : int
         Of a string.
     """
-    known = {key: default.value for key, default in BY_CHEMISTRY.get(chemistry, {}).items()}
-    known["standstill_charge_ah"] = (
-        STANDSTILL_SHARE * capacity_ah * max(1.0, STANDSTILL_CELLS / cells_in_series)
-    )
+    known = {
+        "standstill_charge_ah": STANDSTILL_SHARE * capacity_ah * max(1.0, STANDSTILL_CELLS / cells_in_series)
+    }
+    if chemistry in DEEP_DISCHARGE:
+        known["deep_discharge_voltage_v"] = DEEP_DISCHARGE[chemistry].value
     missing = {key: value for key, value in known.items() if getattr(protection, key) is None}
     return protection.model_copy(update=missing)
