@@ -248,6 +248,47 @@ def _answer(call: Callable[[], tuple[bool, str]]) -> None:
     os._exit(0 if accepted else 1)
 
 
+@app.command()
+def inject(
+    name: Annotated[str | None, typer.Argument(help="Case of the library, or kind of injection")] = None,
+    values: Annotated[list[str] | None, typer.Argument(help="key=value, such as cell=17")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Print all cases and kinds")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Take back what is broken in the twin")] = False,
+    for_s: Annotated[float | None, typer.Option("--for", help="Take it back after so many seconds")] = None,
+    watch: Annotated[float | None, typer.Option(help="Watch so many seconds after it has happened")] = None,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="First bring the pack to where the case begins")
+    ] = False,
+    namespace: Annotated[str, typer.Option(help="Namespace of the pack")] = "bms",
+) -> None:
+    """Break something in a running demo, and follow what happens against what must happen."""
+    from rich.console import Console
+
+    console = Console()
+    if listed:
+        from openbms_bringup.inject.show import listing
+
+        console.width = max(console.width, 120) if console.is_terminal else 240
+        console.print(_checked(listing))
+        return
+    if name is None and not clear:
+        _refuse("inject: name a case or a kind of injection; `openbms inject --list` shows all.")
+    for option, value in (("--for", for_s), ("--watch", watch)):
+        if value is not None and not 0 < value < 86400:
+            _refuse(f"{option} is {value:g}: give seconds above 0.")
+    _need_ros()
+    from openbms_bringup.cli import inject as command
+
+    if clear:
+        code = _checked(lambda: command.clear(namespace, console))
+    else:
+        options = command.InjectOptions(name or "", tuple(values or ()), namespace, for_s, watch, prepare)
+        code = _checked(lambda: command.inject(options, console))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 @app.command(context_settings=_PASS_ON, add_help_option=False)
 def replay(context: typer.Context) -> None:
     """Run the estimators over a recording, without ROS."""

@@ -125,17 +125,18 @@ def _kind(entry: Any) -> str:
     for name in ("process", "host", "record", "message", "ask"):
         # a twin's injection may have a key `message` of its own
         if name in keys and "fault" not in keys:
-            return name
-    return "fault"
+            # no tag may be a key: it would stand in the place that an error names
+            return f"a_{name}"
+    return "a_fault"
 
 
 Action = Annotated[
-    Annotated[Twin, Tag("fault")]
-    | Annotated[Process, Tag("process")]
-    | Annotated[Host, Tag("host")]
-    | Annotated[Record, Tag("record")]
-    | Annotated[Message, Tag("message")]
-    | Annotated[Ask, Tag("ask")],
+    Annotated[Twin, Tag("a_fault")]
+    | Annotated[Process, Tag("a_process")]
+    | Annotated[Host, Tag("a_host")]
+    | Annotated[Record, Tag("a_record")]
+    | Annotated[Message, Tag("a_message")]
+    | Annotated[Ask, Tag("a_ask")],
     Discriminator(_kind),
 ]
 
@@ -269,7 +270,7 @@ def action_keys(action: Any) -> set[str]:
     """Give the keys that an action has or may have."""
     keys = set(type(action).model_fields) - {"at_s"}
     if isinstance(action, Twin):
-        keys |= set(validated(action.keys).model_fields) - {"start_s", "duration_s"}
+        keys |= set(type(validated(action.keys)).model_fields) - {"start_s", "duration_s"}
     return keys - {"fault", "process", "do", "host", "record", "message", "ask"} | (
         {"message"} if isinstance(action, Twin) and "message" in action.keys else set()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from openbms_bringup.ros.remote_system import RemoteSystem
 from openbms_core.config_file import ConfigError
 from openbms_core.faults import FaultRow, fault_rows
 from openbms_core.pack import load_pack
+from openbms_sim.faults import FAULTS
 
 __all__ = ["NotReadyError", "follow", "pack_rows", "prepare", "recover", "run_case"]
 
@@ -95,6 +96,7 @@ def prepare(system: RemoteSystem, given: Given, timeout_s: float = _READY_S) -> 
                 break
             if time.monotonic() > deadline:
                 raise NotReadyError(f"{given.state} is refused: {answer}")
+            clear_latched(system)
             system.wait_news(0.1)
         _until(system, given.state, deadline)
     if given.state != "standby":
@@ -178,6 +180,7 @@ def follow(
     hands: Hands,
     *,
     longest_s: float | None = None,
+    to_the_end: bool = True,
     watch: Callable[[Trace], None] = lambda _: None,
 ) -> Trace:
     """Inject and watch until everything expected has happened, or cannot happen in time any more.
@@ -193,6 +196,8 @@ def follow(
         Does what the twin cannot.
     longest_s : float, optional
         Time after which it is given up; default: the deadline and as much again, at least 5 s more.
+    to_the_end : bool
+        Wait for the end of actions that end by themselves.
     watch : callable
         Is given the trace after each message.
 
@@ -221,7 +226,7 @@ def follow(
         now, onset_s = time.monotonic(), _onset_s(case, system, timeline)
         trace = system.trace(onset_s if onset_s is not None else now)
         watch(trace)
-        everything_done = not timeline.due and now >= start_s + last_s
+        everything_done = not timeline.due and (not to_the_end or now >= start_s + last_s)
         if onset_s is not None and everything_done and complete(case, trace):
             happened_s = happened_s or now
             if now - happened_s >= case.watch_s:
@@ -235,8 +240,20 @@ def follow(
     return trace
 
 
-def recover(system: RemoteSystem, timeout_s: float = 60.0) -> str:
+def recover(
+    system: RemoteSystem, rows: Mapping[str, FaultRow], settle_s: float = 0.5, timeout_s: float = 60.0
+) -> str:
     """Take everything back that was broken, and clear faults until the pack is ready again.
+
+    Parameters
+    ----------
+    system : RemoteSystem
+    rows : mapping of str to FaultRow
+        Rows of the pack, by identifier.
+    settle_s : float
+        For this long it must stay ready: a sensor that jumps back to the truth is a jump as well.
+    timeout_s : float
+        Then it is given up [s].
 
     Returns
     -------
@@ -244,28 +261,39 @@ def recover(system: RemoteSystem, timeout_s: float = 60.0) -> str:
         Empty: it stands by, or is in use without a fault. Otherwise what stands in the way.
     """
     deadline = time.monotonic() + timeout_s
-    system.set_injections([])
-    since = time.monotonic()
+    ready_s = system.set_injections([])
     while time.monotonic() < deadline:
-        system.wait(lambda: bool(system.state(since)), 1.0)
-        faults = [name for name, state in system.fault_states().items() if state == 2]
-        if system.state(since) in ("standby", *IN_USE) and not _blocking(system):
+        # heard anew: a monitor that has died says nothing
+        ready = system.state(time.monotonic() - 1.0) in ("standby", *IN_USE)
+        blocking = [
+            name
+            for name, state in system.fault_states().items()
+            if state in (1, 2) and name in rows and rows[name].blocks_closing
+        ]
+        if not ready or blocking:
+            ready_s = time.monotonic()
+            clear_latched(system)
+        elif time.monotonic() - ready_s >= settle_s:
+            clear_latched(system)
             return ""
-        if faults:
-            system.clear_faults(faults)
         system.wait_news(0.2)
     return f"{system.state()}: {system.explanation}; faults {', '.join(system.fault_states()) or 'none'}"
 
 
-def _blocking(system: RemoteSystem) -> bool:
-    from openbms_core.faults import FAULT_BY_ID
-    from openbms_core.types import Level
+def clear_latched(system: RemoteSystem) -> None:
+    """Clear what is latched and can be cleared."""
+    latched = [name for name, state in system.fault_states().items() if state == 2]
+    if latched:
+        system.clear_faults(latched)
 
-    return any(
-        state in (1, 2) and FAULT_BY_ID[name].level >= Level.RECOMMENDED
-        for name, state in system.fault_states().items()
-        if name in FAULT_BY_ID
-    )
+
+def _settle_s(case: Case) -> float:
+    """How long what was injected may have an effect after it is gone."""
+    jumps = any(isinstance(a, Twin) and FAULTS[a.fault].__module__.endswith(_SENSORS) for a in case.inject)
+    return 4.0 if jumps else 0.5
+
+
+_SENSORS = (".sensors", ".plant")
 
 
 def run_case(
@@ -295,6 +323,7 @@ def run_case(
         case, values = drawn(case, rng)
     values = {**case.given.model_dump(include={"state", "current_a", "soc", "temperature_degc"}), **values}
     hands = Hands(system, say)
+    rows: dict[str, FaultRow] = {}
     try:
         rows = pack_rows(system)
         before = prepare(system, case.given)
@@ -306,7 +335,7 @@ def run_case(
     finally:
         hands.release()
     try:
-        left = recover(system)
+        left = recover(system, rows, _settle_s(case))
     except ConfigError as error:
         left = str(error)
     if left:
