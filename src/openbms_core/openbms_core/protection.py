@@ -1,7 +1,7 @@
 """Thresholds of the fault table beside the limit triples: the section ``protection`` of the pack file.
 
-Every key has a default; where it depends on the chemistry it is taken from
-:mod:`openbms_core.chemistry` when the pack is loaded. A key that is absent and has no default switches its row off (*not monitored*).
+Every key has a default; where it depends on the chemistry it is taken from :mod:`openbms_core.chemistry` when
+the pack is loaded. A key that is ``null``, or absent without default, switches its row off (*not monitored*).
 """
 
 from __future__ import annotations
