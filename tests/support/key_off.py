@@ -30,8 +30,8 @@ def write_key_off_system(folder: Path, *, marker: Path) -> Path:
     data["nodes"]["power_manager"] = {
         "class": "openbms_bringup.ros.power_manager_node:PowerManagerNode",
         "parameters": {
-            "key_off_s": 2.0,
-            "never_on_s": 2.0,
+            "key_off_s": 5.0,
+            "never_on_s": 5.0,
             "parked_file": str(folder / "parked.json"),
             "wake": f"touch {folder}/wake_in_{{seconds}}",
             "wake_after_s": 7200.0,

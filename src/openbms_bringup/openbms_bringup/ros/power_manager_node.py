@@ -1,7 +1,7 @@
 """Node `power_manager`: when the key is off for long enough, it asks its starter to end everything in order.
 
-It asks by ending its process with EXIT_POWER_DOWN. It commands nothing: the safety monitor opens. Before, it
-keeps how the pack was parked, for ``openbms parked-check``.
+It asks by ending its process with EXIT_POWER_DOWN. It commands nothing: the safety monitor opens. At every
+end in order it keeps how the pack was parked, for ``openbms parked-check``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from openbms_msgs.msg import PackMeasurement
 __all__ = ["PowerManagerNode", "main"]
 
 _PERIOD_S = 0.5
+_RESTED_S = 3.0
+"""Voltages of a pack in which a current flowed within this time [s] are not kept: they are not at rest."""
 _SCANS = 30
 """Scans that the snapshot at parking is the median of."""
 
@@ -66,15 +68,15 @@ class PowerManagerNode(BmsNode):
         self._state: Any = None
         self._heard = Freshness(TOPIC_BY_NAME["state"].stale_after_s)
         self._moved_s = self.monotonic_s()
+        self._never = ""
         if not self.pack.file.mapped("ignition"):
-            self.diagnostic(0, "the pack file maps no ignition: never powers down")
+            self._never = "the pack file maps no ignition: never powers down"
         elif self.value("key_off_s") == 0.0:
-            self.diagnostic(0, "switched off (key_off_s is 0)")
-        else:
-            # a scan is looked at twice a second only, so that it need not be taken apart ten times
-            self.listen("measurement", self._scans.append, raw=True)
-            self.listen("state", self._on_state)
-            self.every(_PERIOD_S, self._look)
+            self._never = "power-down is switched off (key_off_s is 0)"
+        # a scan is looked at twice a second only, so that it need not be taken apart ten times
+        self.listen("measurement", self._scans.append, raw=True)
+        self.listen("state", self._on_state)
+        self.every(_PERIOD_S, self._look)
 
     def _on_state(self, message: Any) -> None:
         self._heard.renew(self.monotonic_s())
@@ -91,6 +93,9 @@ class PowerManagerNode(BmsNode):
                 > self.pack.file.limits.current_deadband_a
             ):
                 self._moved_s = now_s
+        if self._never:
+            self.diagnostic(0, self._never)
+            return
         state = self._state if self._heard.fresh(now_s) else None
         seen = Seen(
             ignition,
@@ -102,19 +107,20 @@ class PowerManagerNode(BmsNode):
         self.diagnostic(0, verdict.text)
         if verdict.power_down and self.exit_code is None:
             self.get_logger().info(f"ordered power-down: {verdict.text}")
-            self._remember(now_s)
             self._arm()
             self.exit_code = EXIT_POWER_DOWN
 
-    def _remember(self, now_s: float) -> None:
-        """Keep how the pack is parked; what could not be kept holds up no power-down."""
+    def release(self) -> None:
+        """Keep how the pack is parked; what could not be kept holds up no end."""
+        rested_s = self.monotonic_s() - self._moved_s
+        if self._scans and self._state is not None and rested_s >= _RESTED_S:
+            self._remember(rested_s)
+        self._scans.clear()
+
+    def _remember(self, rested_s: float) -> None:
         path = Path(self.value("parked_file") or state_folder(self.pack.file.serial) / FILE_NAME).expanduser()
-        if not self._scans:
-            return
         scans = [measurement_from_msg(deserialize_message(raw, PackMeasurement)) for raw in self._scans]
-        snapshot = take_snapshot(
-            scans, start_count=int(self._state.start_count), rested_s=now_s - self._moved_s
-        )
+        snapshot = take_snapshot(scans, start_count=int(self._state.start_count), rested_s=rested_s)
         before, problem = load_memory(path)
         if problem:
             self.get_logger().warning(problem)
