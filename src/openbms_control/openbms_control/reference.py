@@ -1,15 +1,20 @@
-"""Write the reference pages of faults and limits: ``python -m openbms_control.reference [folder]``."""
+"""Write the reference pages of the fault table: ``python -m openbms_control.reference [folder]``."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import sys
 from pathlib import Path
 
 from openbms_control.safety.limits import HORIZON_S, REASONS, RECOVERY_TIME_S
+from openbms_core.chemistry import DEEP_DISCHARGE, INSIDE_K, INSIDE_LOW_V, INSIDE_V, USUAL_LIMITS
 from openbms_core.faults import FAULT_TABLE, SOFTWARE_ALLOWANCE_S, Action, FaultRow
+from openbms_core.foxbms_entries import FOXBMS_ENTRIES, FOXBMS_VERSION
 from openbms_core.pack import Limits
+from openbms_core.protection import Protection
 
-__all__ = ["faults_page", "limits_page", "main"]
+__all__ = ["faults_page", "foxbms_page", "limits_page", "main", "protection_page"]
 
 NOMINAL_SCAN_S, NOMINAL_DEADLINE_S, NOMINAL_OPENING_S = 0.1, 0.3, 0.1
 
@@ -37,7 +42,7 @@ debounce, software, delay and contactors together exceed a fault-tolerant time i
 loaded.
 
 *Reaction* is the worst case from onset to the request for zero current / to the completed action, at a
-scan of {NOMINAL_SCAN_S:g} s, a fault opening deadline of {NOMINAL_DEADLINE_S:g} s and contactors that
+scan of {NOMINAL_SCAN_S:g} s (rows that judge a course: with the time that their watch needs), a fault opening deadline of {NOMINAL_DEADLINE_S:g} s and contactors that
 open in {NOMINAL_OPENING_S:g} s. Rows for missing data add the maximum age of what is missing
 (DRIVER_LOST 0.5 s or three scans, BUS_LOST `device.silent_after_s`, ESTIMATOR_LOST the expiry of the
 power limits, MONITOR_LATE `contactors.command_valid_for_s`).
@@ -103,7 +108,7 @@ def _needs(row: FaultRow) -> str:
 def _reaction(row: FaultRow) -> str:
     """Worst case at nominal times, without the staleness that missing-data rows add."""
     scans = 0.0 if row.by_clock else NOMINAL_SCAN_S * (2 if row.timing.debounce_s else 1)
-    asked = scans + row.timing.debounce_s + SOFTWARE_ALLOWANCE_S
+    asked = scans + row.detection_s + row.timing.debounce_s + SOFTWARE_ALLOWANCE_S
     waits = 0.0 if Action.OPEN_AT_ONCE in row.action else NOMINAL_DEADLINE_S
     done = asked + row.timing.delay_s + (waits + NOMINAL_OPENING_S if row.opens else 0.0)
     return f"{asked:.2f} / {done:.2f}"
@@ -142,11 +147,92 @@ def limits_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+_PROTECTION_INTRODUCTION = """\
+# Thresholds and what is usual
+
+The section `protection` of the pack file: thresholds of the [fault table](faults.md) beside the limit
+triples. A key that is `null`, or that is absent and has no default, switches its rows off: they are listed
+as *not monitored*. `openbms check` says which thresholds of a pack are defaults.
+
+| Key | Default | Meaning |
+|---|---|---|"""
+
+_USUAL_INTRODUCTION = f"""
+## Usual limits of a chemistry
+
+Never used in silence: a pack file without a triple is refused, and the refusal offers the one below. The
+limit of the sheet is the recommended one (of the lower voltage: the safety one); operating and safety limits
+lie {INSIDE_V:g} V ({INSIDE_LOW_V:g} V at the lower end) or {INSIDE_K:g} K beside it. Only what has a source
+is listed.
+
+| Chemistry | Limit | Operating | Recommended | Safety | Source |
+|---|---|---|---|---|---|"""
+
+_FOXBMS_INTRODUCTION = f"""\
+# foxBMS 2 entries and rows here
+
+The {len(FOXBMS_ENTRIES)} diagnosis entries of foxBMS 2 {FOXBMS_VERSION}
+(`src/app/engine/config/diag_cfg.c`, names without `DIAG_ID_`), and which rows of the
+[fault table](faults.md) see the same; or why none applies to a pack behind CAN.
+
+| foxBMS 2 | Here |
+|---|---|"""
+
+
+def _documented(model: type) -> dict[str, str]:
+    """Give the docstring under each field of a model, its bases' first."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__[:-1]):
+        if kind.__module__.partition(".")[0] != "openbms_core":
+            continue
+        (body,) = ast.parse(inspect.getsource(kind)).body
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                words = text.value if isinstance(text, ast.Expr) else None
+                said = words.value if isinstance(words, ast.Constant) else ""
+                found[field.target.id] = " ".join(str(said).split())
+    return found
+
+
+def protection_page() -> str:
+    """Give the page of thresholds and of what is usual for a chemistry (Markdown)."""
+    meanings = _documented(Protection)
+    lines = [_GENERATED, _PROTECTION_INTRODUCTION]
+    for key, field in Protection.model_fields.items():
+        default = "–" if field.default is None else f"{field.default:g}"
+        lines.append(f"| `{key}` | {default} | {meanings.get(key, '')} |")
+    lines += ["", "| Chemistry | `deep_discharge_voltage_v` | Source |", "|---|---|---|"]
+    lines += [f"| {name.upper()} | {deep.value:g} | {deep.source} |" for name, deep in DEEP_DISCHARGE.items()]
+    lines.append(_USUAL_INTRODUCTION)
+    for name, triples in USUAL_LIMITS.items():
+        for limit, triple in triples.items():
+            values = " | ".join(f"{v:g}" for v in (triple.operating, triple.recommended, triple.safety))
+            lines.append(f"| {name.upper()} | `{limit}` | {values} | {triple.source} |")
+    return "\n".join(lines) + "\n"
+
+
+def foxbms_page() -> str:
+    """Give the page of foxBMS 2's entries and the rows that see the same (Markdown)."""
+    lines = [_GENERATED, _FOXBMS_INTRODUCTION]
+    for entry, rows in FOXBMS_ENTRIES.items():
+        here = (
+            rows if isinstance(rows, str) else ", ".join(f"[{row}](faults.md#{row.lower()})" for row in rows)
+        )
+        lines.append(f"| `{entry}` | {here} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Write both pages into the folder given (default ``docs/reference``)."""
+    """Write the pages into the folder given (default ``docs/reference``)."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/reference")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, page in (("faults.md", faults_page()), ("limits.md", limits_page())):
+    for name, page in (
+        ("faults.md", faults_page()),
+        ("limits.md", limits_page()),
+        ("protection.md", protection_page()),
+        ("foxbms.md", foxbms_page()),
+    ):
         (folder / name).write_text(page, encoding="utf-8")
 
 

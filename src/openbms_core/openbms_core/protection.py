@@ -61,6 +61,7 @@ class Protection(StrictModel):
     supply_voltage_min_v: NonNegative | None = None
     """Low-voltage supply of contactors and electronics; absent: not monitored."""
     supply_voltage_max_v: Positive | None = None
+    """Likewise from above."""
     pressure_max_pa: Positive | None = None
     """Absolute pressure in the housing at which a cell is taken to vent; absent: not monitored."""
     coolant_flow_min_m3_per_s: Positive | None = None
