@@ -107,11 +107,13 @@ def check_pack(pack: LoadedPack) -> list[str]:
         )
     unseen = dict.fromkeys(FAULT_BY_ID[row].name for row in not_monitored(pack.file))
     if unseen:
-        notes.append(f"not monitored, since no signal is mapped for it: {', '.join(unseen)}")
+        notes.append(f"not monitored, for want of a signal, a command or a threshold: {', '.join(unseen)}")
     return notes
 
 
 def _describe_pack(pack: LoadedPack, name: Path) -> str:
+    from openbms_core.faults import default_thresholds
+
     notes = check_pack(pack)
     file = pack.file
     topology, device = file.topology, file.device
@@ -120,7 +122,14 @@ def _describe_pack(pack: LoadedPack, name: Path) -> str:
         f"({pack.cell.name}), {len(topology.sensor_names)} temperature sensors, device {device.type} "
         f"({Path(device.dbc).name})"
     )
-    return "\n".join([text, *(f"  look: {note}" for note in notes)])
+    defaults = ", ".join(f"{key} {value:g}" for key, value in default_thresholds(pack).items())
+    return "\n".join(
+        [
+            text,
+            *(f"  look: {note}" for note in notes),
+            f"  thresholds by default (docs/reference/protection.md): {defaults}",
+        ]
+    )
 
 
 def _node_problem(node: NodeEntry) -> str:

@@ -178,7 +178,12 @@ def test_check_says_what_is_worth_a_look(tmp_path: Path) -> None:
     done = runner.invoke(app, ["check", str(file)])
     assert done.exit_code == 0, done.output
     assert "limits.cell_voltage_max_v.safety is 4.6 V, well above the 4.2 V" in done.output
-    assert re.search("not monitored, since no signal is mapped for it: .*GAS_ALARM", done.output)
+    assert re.search(
+        "not monitored, for want of a signal, a command or a threshold: .*GAS_ALARM", done.output
+    )
+    (defaults,) = (line for line in done.output.splitlines() if "thresholds by default" in line)
+    assert "cell_voltage_spread_max_v 0.3," in defaults and "deep_discharge_voltage_v 1.5" in defaults
+    assert "supply_voltage_min_v" not in defaults  # it stands in the pack file
 
 
 @pytest.mark.parametrize(

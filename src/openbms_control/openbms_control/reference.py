@@ -42,8 +42,9 @@ debounce, software, delay and contactors together exceed a fault-tolerant time i
 loaded.
 
 *Reaction* is the worst case from onset to the request for zero current / to the completed action, at a
-scan of {NOMINAL_SCAN_S:g} s (rows that judge a course: with the time that their watch needs), a fault opening deadline of {NOMINAL_DEADLINE_S:g} s and contactors that
-open in {NOMINAL_OPENING_S:g} s. Rows for missing data add the maximum age of what is missing
+scan of {NOMINAL_SCAN_S:g} s, a fault opening deadline of {NOMINAL_DEADLINE_S:g} s and contactors that
+open in {NOMINAL_OPENING_S:g} s; rows that judge a course have the time that their watch needs in it.
+Rows for missing data add the maximum age of what is missing
 (DRIVER_LOST 0.5 s or three scans, BUS_LOST `device.silent_after_s`, ESTIMATOR_LOST the expiry of the
 power limits, MONITOR_LATE `contactors.command_valid_for_s`).
 

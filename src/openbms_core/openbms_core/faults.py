@@ -31,6 +31,7 @@ __all__ = [
     "Reaction",
     "Timing",
     "check_timing",
+    "default_thresholds",
     "driver_lost_after_s",
     "fault_rows",
     "limit_value",
@@ -127,6 +128,20 @@ def _contactor_limit(row: FaultRow, pack: PackFile) -> float:
     if row.quantity == "precharge_aborted_voltage" and precharge is not None:
         return precharge.voltage_difference_max_v
     return math.nan
+
+
+def default_thresholds(pack: LoadedPack) -> dict[str, float]:
+    """Give the thresholds that the pack file leaves to their defaults.
+
+    Returns
+    -------
+    dict of str to float
+        Value in the unit of the key, by key of ``protection``; without those that have none.
+    """
+    data = read_yaml(pack.path)[0] if pack.path.is_file() else {}
+    written = (data or {}).get("protection") or {}
+    values = {key: _protection_value(key, pack.file) for key in type(pack.file.protection).model_fields}
+    return {key: value for key, value in values.items() if key not in written and not math.isnan(value)}
 
 
 def limit_value(row: FaultRow, pack: PackFile) -> float:

@@ -15,6 +15,7 @@ from openbms_core.faults import (
     FAULT_TABLE,
     Action,
     check_timing,
+    default_thresholds,
     driver_lost_after_s,
     fault_rows,
     limit_value,
@@ -58,7 +59,9 @@ def test_only_safety_rows_open_and_every_limit_triple_has_three_levels():
     for row in FAULT_TABLE:
         assert not row.opens or row.level == Level.SAFETY, row.id
         assert not row.opens or (row.charge_factor == row.discharge_factor == 0.0), row.id
-    for name in {row.name for row in FAULT_TABLE if row.limit in Limits.model_fields} - {"HEATER_STUCK_ON_HOT"}:
+    for name in {row.name for row in FAULT_TABLE if row.limit in Limits.model_fields} - {
+        "HEATER_STUCK_ON_HOT"
+    }:
         assert [row.level for row in FAULT_TABLE if row.name == name] == list(Level)
 
 
@@ -189,3 +192,38 @@ def test_limits_are_taken_from_the_pack_file(demo):
     slow = changed(demo, measurement={"scan_period_s": 1.0}).file
     assert driver_lost_after_s(slow) == 3.0
     assert "CELL_OVER_VOLTAGE" in FAULT_NAMES
+
+
+def test_thresholds_that_the_file_does_not_name_are_its_defaults(demo, tmp_path):
+    found = default_thresholds(demo)
+    assert found["cell_voltage_spread_max_v"] == 0.3 and found["deep_discharge_voltage_v"] == 1.5
+    assert found["string_voltage_difference_max_v"] == pytest.approx(4.08)
+    assert not {"supply_voltage_min_v", "pressure_max_pa"} & set(found)
+    assert default_thresholds(changed(demo))["supply_voltage_min_v"] == 9.0  # no file: nothing is written
+
+
+def test_a_row_for_an_actuator_needs_its_command_and_its_feedback(demo):
+    data = demo.file.model_dump()["device"]
+    heaterless = [
+        {**entry, "signals": [s for s in entry["signals"] if s["source"] != "heater"]}
+        for entry in data["commands"]
+    ]
+    listed = not_monitored(changed(demo, device={"commands": heaterless}).file)
+    assert "HEATER_STUCK_ON" in listed and "PUMP_FAILURE" not in listed
+    signals = [entry for entry in data["signals"] if entry["signal"] != "PumpFeedback"]
+    listed = not_monitored(changed(demo, device={"signals": signals}).file)
+    assert "PUMP_FAILURE" in listed and "FAN_FAILURE" not in listed
+    signals = [entry for entry in data["signals"] if entry["signal"] != "DieTemperature"]
+    assert "AFE_OVER_TEMPERATURE" in not_monitored(changed(demo, device={"signals": signals}).file)
+
+
+def test_a_threshold_that_is_null_switches_its_rows_off(demo):
+    off = changed(demo, protection={"cell_voltage_step_max_v": None, "pressure_max_pa": None}).file
+    assert {"CELL_VOLTAGE_RATE", "PRESSURE_ALARM"} <= set(not_monitored(off))
+
+
+def test_the_time_that_a_watch_needs_is_part_of_the_reaction(demo):
+    row = FAULT_BY_ID["CELL_VOLTAGE_RATE"]
+    assert reaction(row, demo.file).watch_s == row.detection_s == 2.0
+    with pytest.raises(ConfigError, match=r"scans 0\.2 s \+ watch 2 s \+ debounce 1 s"):
+        check_timing(changed(demo, faults={"CELL_VOLTAGE_RATE": {"fault_tolerant_time_s": 3.0}}))
