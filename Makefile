@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-unit test-system lint format bench fuzz campaign mutation lock clean distclean
+.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction fuzz campaign mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -16,7 +16,7 @@ RUN_ARGS = $(if $(DURATION),--duration '$(DURATION)') $(if $(SUMMARY),--summary 
 
 help: ## Show this help
 	@echo "OpenBMS:  make <target>"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 	@echo "Variables of make run:  DURATION=seconds SUMMARY=file.json SYSTEM=name|file PACK=name|file SPEED=factor"
 	@echo "Of make test:           PYTEST_ARGS='-k soc -x'          Of all:  PYTHON=/path/to/python3.12"
 
@@ -46,6 +46,9 @@ format: setup ## Format the Python sources and apply the safe fixes
 
 bench: build ## Measure speed and accuracy against the named opponents
 	@exec $(ENV) python benchmarks/run.py $(BENCH_ARGS)
+
+bench-reaction: build ## Measure software latency and trips of each fault class (hours; REACTION_ARGS='--plan')
+	@exec $(ENV) python benchmarks/reaction_time.py $(REACTION_ARGS)
 
 fuzz: build ## Send a million random and mutated frames through driver and monitor
 	@exec $(ENV) python tests/support/frame_fuzz.py --output docs/validation/frame-fuzz.json $(FUZZ_ARGS)

@@ -1,147 +1,143 @@
-"""Reaction of the whole chain: cell-voltage frame beyond its limit -> contactor command to open on the bus.
+"""Reaction of the whole chain, seen by a third party on the bus: answers to scans, real trips.
 
-A third party on the CAN bus (a socketcand client of its own) sees both frames: the first one that carries
-the over-voltage, and the first command that opens. Twice: with the timing of the pack file (debounce and
-delay included), and with both set to zero, which leaves what driver, DDS and monitor cost.
+Twin, driver, safety monitor and estimators run as they do in the demonstration. Software latency: from the
+last frame of a scan to the first heartbeat that answers it. Trips: from the frame that shows a fault to the
+request for zero current, to the command to open, to the open contactors; with the timing of the shipped pack
+a few times, and with debounce and delay at zero and a short precharge for the mass of them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import shlex
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
-import can
-import cantools
-import numpy as np
-import yaml
-from bms_system import BmsSystem, contactors_closed, contactors_open, fault_ids
+import typer
+from reaction.fault_classes import CLASSES
+from reaction.latency import measure
+from reaction.matching import Latency
+from reaction.report import content, page
+from reaction.system import LOADS, may_have_priority, write_pack
+from reaction.trips import ClassResult, run_class
+from rich.console import Console
+from rich.progress import Progress
 
-from openbms_core.pack import load_pack
-from openbms_core.resources import find_config, find_resource
-from openbms_core.types import State
+import openbms_core.ros  # noqa: F401 - before any message
 
-REPEATS = 30
-CELL = 5
-BEYOND_V = 4.5
-
-
-class Observer(threading.Thread):
-    """Somebody else on the bus, who notes when what was seen."""
-
-    def __init__(self, host: str, port: int, database: Any) -> None:
-        super().__init__(daemon=True)
-        logging.getLogger("can").setLevel(logging.ERROR)
-        self.bus = can.Bus(interface="socketcand", channel="can0", host=host, port=port)
-        self.database = database
-        self.beyond = self.opened = float("nan")
-        self._armed = False
-        self.seen = threading.Event()
-        self._running = True
-
-    def arm(self) -> None:
-        """Wait for the next violation."""
-        self.beyond = self.opened = float("nan")
-        self.seen.clear()
-        self._armed = True
-
-    def run(self) -> None:
-        """Look at every frame."""
-        command = self.database.get_message_by_name("Bms_Command").frame_id
-        cells = self.database.get_message_by_name("Cmu0_CellVoltages").frame_id
-        while self._running:
-            frame = self.bus.recv(0.5)
-            now = time.monotonic()
-            if frame is None or not self._armed:
-                continue
-            if frame.arbitration_id == cells and np.isnan(self.beyond):
-                values = self.database.decode_message(cells, frame.data)
-                if any(isinstance(v, float) and BEYOND_V < v < 6.0 for v in values.values()):
-                    self.beyond = now
-            elif frame.arbitration_id == command and not np.isnan(self.beyond):
-                values = self.database.decode_message(command, frame.data, decode_choices=False)
-                if not any(v for name, v in values.items() if name.startswith("Contactor")):
-                    self.opened, self._armed = now, False
-                    self.seen.set()
-
-    def stop(self) -> None:
-        """Leave the bus."""
-        self._running = False
-        self.join(2)
-        self.bus.shutdown()
+KEPT = Path(__file__).resolve().parents[1] / "docs" / "validation"
+_TRIP_S = {"safety": 8.0, "driver": 8.0, "": 3.5}
+"""What a trip takes with its recovery, about."""
+_CALM_S = 20.0
 
 
-def measure(folder: Path, pack: str | None) -> tuple[list[float], list[float], float]:
-    """Give reaction times until zero-current request and until the open command [s], and the scan period."""
-    system = BmsSystem(folder, pack=pack)
-    loaded = load_pack(system.plan.pack_path)
-    database = cantools.database.load_file(find_resource(loaded.file.device.dbc, loaded.path))
-    zero, opened = [], []
-    try:
-        system.drive()
-        twin = yaml.safe_load(system.files["sim"].read_text())["/**/twin"]["ros__parameters"]
-        observer = Observer(twin["can_host"], twin["can_port"], database)
-        observer.start()
-        for number in range(REPEATS):
-            observer.arm()
-            start = system.inject({"fault": "cell_voltage_offset", "cell": CELL, "offset_v": 0.9})
-            assert observer.seen.wait(15), "no reaction"
-            requested = system.received_at(
-                "state", lambda m: m.zero_current_requested or m.state == State.FAULT, start
-            )
-            zero.append(requested - observer.beyond)
-            opened.append(observer.opened - observer.beyond)
-            system.wait("twin_truth", contactors_open, since=start)
-            system.inject()
-            system.wait("faults", lambda m: "CELL_OVER_VOLTAGE_SAFETY" in fault_ids(m, 2), since=start)
-            system.clear_faults()
-            system.wait("state", lambda m: m.state == State.STANDBY)
-            # at once after opening a new precharge is locked out: ask until it is granted
-            system.request_until_accepted("drive", 30)
-            system.wait("twin_truth", contactors_closed, 30)
-            system.wait("state", lambda m: m.state == State.DRIVE)
-            print(f"\r{number + 1}/{REPEATS}", end="", file=sys.stderr, flush=True)
-        observer.stop()
-    finally:
-        system.close()
-    print(file=sys.stderr)
-    return zero, opened, loaded.file.measurement.scan_period_s
-
-
-def row(name: str, values: list[float]) -> str:
-    """Format one line of the table."""
-    p50, p99, most = (1e3 * float(v) for v in (np.median(values), np.percentile(values, 99), max(values)))
-    return f"{name:58s} {p50:8.1f} {p99:8.1f} {most:8.1f}"
-
-
-def main() -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory() as temporary:
+def main(
+    scans: Annotated[int, typer.Option(help="Scans for each condition of the software latency")] = 10_000,
+    scan_period: Annotated[float, typer.Option(help="Their period in seconds, of a copy of the pack")] = 0.02,
+    scans_shipped: Annotated[int, typer.Option(help="Scans for each condition at the shipped 0.1 s")] = 1000,
+    trips: Annotated[int, typer.Option(help="Trips of each class, without debounce and delay")] = 200,
+    trips_shipped: Annotated[int, typer.Option(help="Trips of each class with the shipped timing")] = 5,
+    classes: Annotated[str, typer.Option(help="Only these classes, separated by commas")] = "",
+    load: Annotated[str, typer.Option(help="idle, loaded or both")] = "both",
+    scheduling: Annotated[str, typer.Option(help="ordinary, fifo or both")] = "both",
+    trips_load: Annotated[str, typer.Option(help="idle, loaded or both (loaded: with SCHED_FIFO)")] = "idle",
+    keep: Annotated[bool, typer.Option(help="Keep the result in docs/validation")] = True,
+    plan: Annotated[bool, typer.Option(help="Only say how much that is, and how long it takes")] = False,
+) -> None:
+    """Measure reaction times; 0 scans or 0 trips leave that part out."""
+    logging.getLogger("can").setLevel(logging.ERROR)
+    console = Console(stderr=True)
+    wanted = _chosen(classes)
+    notes = [
+        "The process that stands for device and bus has a priority above all others where that is permitted: "
+        "hardware does not wait for a processor.",
+        "Beside driver, monitor and twin run the estimators; recorder and live view do not.",
+    ]
+    schedulings = [False, True] if scheduling == "both" else [scheduling == "fifo"]
+    if True in schedulings and not may_have_priority():
+        notes.append("SCHED_FIFO is not permitted here, so nothing was measured with it.")
+        schedulings = [False]
+    conditions = [
+        (one, priority, period, count)
+        for period, count in ((scan_period, scans), (0.1, scans_shipped))
+        for one in (LOADS if load == "both" else (load,))
+        for priority in schedulings
+        if count > 0
+    ]
+    trials = [
+        (entry, timing, one, one == "loaded" and True in schedulings, count)
+        for timing, count in (("as shipped", trips_shipped), ("at once", trips))
+        for one in (LOADS if trips_load == "both" else (trips_load,))
+        for entry in wanted
+        if count > 0
+    ]
+    needed_s = sum(_CALM_S + period * count for *_, period, count in conditions)
+    needed_s += sum(_CALM_S + _TRIP_S[entry.kills] * count for entry, *_, count in trials)
+    console.print(f"{len(conditions)} latencies, {len(trials)} trials: about {needed_s / 60.0:.0f} minutes")
+    if plan:
+        return
+    latencies: list[Latency] = []
+    results: list[ClassResult] = []
+    began_s = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary, Progress(console=console) as progress:
         folder = Path(temporary)
-        source = find_config("packs", "demo_96s_nmc")
-        fast = yaml.safe_load(source.read_text(encoding="utf-8"))
-        fast["faults"] = {"CELL_OVER_VOLTAGE": {"debounce_s": 0.0, "delay_s": 0.0}}
-        (folder / "fast.yaml").write_text(yaml.safe_dump(fast), encoding="utf-8")
-        zero, opened, scan = measure(folder / "as_shipped", None)
-        zero_fast, opened_fast, _ = measure(folder / "fast", str(folder / "fast.yaml"))
-    print(
-        f"Over-voltage, {REPEATS} times each, scan period {1e3 * scan:.0f} ms [ms]"
-        f"{'p50':>16s} {'p99':>8s} {'max':>8s}"
-    )
-    print(row("frame -> zero-current request (as shipped)", zero))
-    print(row("frame -> command to open on the bus (as shipped)", opened))
-    print(row("frame -> zero-current request (no debounce, no delay)", zero_fast))
-    print(row("frame -> command to open on the bus (no debounce, no delay)", opened_fast))
-    print(
-        "foxBMS 2, derived from its settings: over-voltage -> open about 1200 ms, without the AFE's latency."
-    )
+        for number, (one, priority, period, count) in enumerate(conditions):
+            name = f"latency, {one}, {'SCHED_FIFO' if priority else 'ordinary'}, scan {1e3 * period:g} ms"
+            task = progress.add_task(name, total=count)
+            pack = write_pack(folder / "packs", scan_period_s=None if period == 0.1 else period)
+            try:
+                latencies.append(
+                    measure(
+                        folder / f"latency_{number}", pack, load=one, priority=priority, scans=count,
+                        progress=lambda done, task=task: progress.update(task, completed=done),
+                    )
+                )  # fmt: skip
+            except Exception as error:  # the others are still worth their time
+                notes.append(
+                    f"{name}: not measured ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+                )
+        for number, (entry, timing, one, priority, count) in enumerate(trials):
+            task = progress.add_task(f"{entry.name}, {timing}, {one}", total=count)
+            pack = write_pack(folder / "packs", at_once=timing == "at once")
+
+            def said(done: int, lost: int, task: int = task, name: str = entry.name, one: str = one) -> None:
+                text = f"{name}, {one}" + (f", {lost} lost" if lost else "")
+                progress.update(task, completed=done + lost, description=text)
+
+            results.append(
+                run_class(
+                    folder / f"trips_{number}", pack, entry, timing=timing, load=one, priority=priority,
+                    count=count, progress=said,
+                )
+            )  # fmt: skip
+    notes.append(f"It took {(time.monotonic() - began_s) / 60.0:.0f} minutes.")
+    data = content(latencies, results, notes)
+    arguments = shlex.join(sys.argv[1:])
+    command = "make bench-reaction" + (f" REACTION_ARGS='{arguments}'" if arguments else "")
+    text = page(data, command)
+    print(text)
+    if keep:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / "benchmark-reaction_time.md").write_text(text, encoding="utf-8")
+        (KEPT / "benchmark-reaction_time.json").write_text(
+            json.dumps(data, indent=1) + "\n", encoding="utf-8"
+        )
+
+
+def _chosen(names: str) -> list[object]:
+    known = {entry.name: entry for entry in CLASSES}
+    asked = [name.strip() for name in names.split(",") if name.strip()] or list(known)
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise typer.BadParameter(f"no class {unknown[0]}; there are: {', '.join(known)}")
+    return [known[name] for name in asked]
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -206,7 +206,6 @@ class BusLoop:
                 self._send_due()
         if self._broken is not None:
             raise self._broken
-        self._close_due_scan()
         self._waits_until_s = math.inf  # whoever brings something from here on wakes the wait that begins now
         now = self._monotonic_s()
         wait_s = min(max(min(driver.scan.deadline_s, self._due_s()) - now, 0.0), _LONGEST_WAIT_S)
@@ -226,6 +225,8 @@ class BusLoop:
             if count >= _BATCH:
                 break
             message = bus.receive(0.0)
+        # after what waits has been read: where the loop was held up, the trigger is not late but in the queue
+        self._close_due_scan()
         if (
             bus.interface == "socketcand"
             and driver.health.silent_for_s(self._monotonic_s()) > _REOPEN_SILENT_S

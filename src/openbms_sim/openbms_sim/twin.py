@@ -1,7 +1,7 @@
 """The digital twin without bus and clock: commands in, frames out, tick by tick.
 
-A tick is 10 ms of wall time: one frame of the current sensor. Each tenth tick ends a scan: all its frames
-leave in one burst, at once behind the current frame.
+A tick is 10 ms of wall time: one frame of the current sensor. Each tenth tick (``measurement.scan_period_s``
+of the pack file) ends a scan: all its frames leave in one burst, at once behind the current frame.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ from openbms_sim.sensor_faults import spoil_current
 from openbms_sim.surroundings import inputs_of, put_condition, switches_of, told_by
 from openbms_sim.vehicle import Permission
 
-__all__ = ["SCAN_TICKS", "TICK_S", "DigitalTwin", "check_pack"]
+__all__ = ["TICK_S", "DigitalTwin", "check_pack"]
 
 TICK_S = 0.01
 ATMOSPHERE_PA = 101_325.0
-SCAN_TICKS = 10
 
 
 def check_pack(pack: PackFile) -> SensorNames:
@@ -121,6 +120,7 @@ class DigitalTwin:
         """Simulated time since the start [s]."""
         self._load = load
         self._dt_s = TICK_S * time_scale
+        self._scan_ticks = max(1, round(pack.measurement.scan_period_s / TICK_S))
         self._switches = switches or Switches()
         self._random = random.Random(seed)
         self._rng = np.random.default_rng(seed)
@@ -206,11 +206,11 @@ class DigitalTwin:
         scan: list[Frame] = []
         silent = self.device.silent(now_s)
         frames = [] if silent else self.device.current_frame(current_a, self._dt_s, injections)
-        if self._tick % SCAN_TICKS == 0:
+        if self._tick % self._scan_ticks == 0:
             sensed = sense(
                 readings,
-                self._sum_v / SCAN_TICKS,
-                self._sum_link_v / SCAN_TICKS,
+                self._sum_v / self._scan_ticks,
+                self._sum_link_v / self._scan_ticks,
                 self._sensors,
                 self.device.bleed,
                 CELLS_EACH,
@@ -218,7 +218,7 @@ class DigitalTwin:
                 noise=self._noise,
                 rng=self._rng,
             )
-            sensed.redundant_current_a = self._sum_redundant_a / SCAN_TICKS
+            sensed.redundant_current_a = self._sum_redundant_a / self._scan_ticks
             self._sum_v, self._sum_link_v, self._sum_redundant_a = np.zeros(CELLS), 0.0, 0.0
             if not silent:
                 closed = self.contactors.closed
@@ -238,7 +238,7 @@ class DigitalTwin:
     @property
     def scan_ended(self) -> bool:
         """The last tick ended a scan."""
-        return self._tick % SCAN_TICKS == 0
+        return self._tick % self._scan_ticks == 0
 
     @staticmethod
     def _mask(injections: Injections, kind: type[Injection]) -> NDArray[np.bool_] | None:

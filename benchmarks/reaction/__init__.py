@@ -1,0 +1,1 @@
+"""What benchmarks/reaction_time.py is made of."""
