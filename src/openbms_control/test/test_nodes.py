@@ -149,7 +149,10 @@ def test_from_start_to_drive_to_a_fault_and_back(bench):
     assert zero < opened and asked < opened
     assert not bench.request(State.DRIVE).accepted
     bench.rig.values |= {"cells_v": 3.7, "current_a": 0.0}
-    latched = {"CELL_OVER_VOLTAGE_SAFETY", "OPENED_UNDER_LOAD"}  # 6 A are more than the contactors should break
+    latched = {
+        "CELL_OVER_VOLTAGE_SAFETY",
+        "OPENED_UNDER_LOAD",
+    }  # 6 A are more than the contactors should break
     bench.until(lambda: {f.id for f in bench.last["faults"].faults if f.state == 2} == latched)
     answer = bench.call(bench.clearing, ClearFaults.Request(requester="test"))
     assert list(answer.cleared) == ["CELL_OVER_VOLTAGE_SAFETY"]

@@ -87,6 +87,7 @@ class Closing:
         self._pause_s = 0.0
         self._settled_s = 0.0
         self._link_before_v = float("nan")
+        self._for_charger = False
         self._scans: set[int] = set()
 
     # ---- what others ask ----
@@ -123,7 +124,8 @@ class Closing:
             Monotonic time [s].
         """
         self.failed, self.attempt, self.aborted, self.welded, self._pause_s = False, 0, None, None, 0.0
-        sign = 1.0 if target == State.CHARGE else -1.0
+        self._for_charger = target == State.CHARGE
+        sign = 1.0 if self._for_charger else -1.0
         voltages = np.nan_to_num(sign * sensed.string_voltages_v, nan=np.inf)
         order = [int(string) for string in np.argsort(voltages, kind="stable")]
         self._queue = [string for string in order if string not in self._isolation.isolated]
@@ -258,8 +260,11 @@ class Closing:
     def _comes_up(self, sensed: Sensed) -> bool:
         """Tell whether the link rises with only the negative contactor closed: another one is welded.
 
-        A link that was up already (just opened, or fed by something else) tells nothing.
+        A link that was up already (just opened, or fed by something else) tells nothing, nor does one that a
+        charger may be bringing up to the pack's voltage just now.
         """
+        if self._for_charger:
+            return False
         rise_v = sensed.link_voltage_v - self._link_before_v
         room_v = float(sensed.string_voltages_v[self._string]) - self._link_before_v
         return rise_v > self._judge.window_v and room_v > 2.0 * self._judge.window_v

@@ -94,11 +94,13 @@ class ResistorHeat:
             return
         passed_s = t_s - before_s
         on = self._bank.command[:, PRECHARGE] == 1
-        share = np.ones(len(on))
-        if sensed is not None:
-            across = (sensed.string_voltages_v - sensed.link_voltage_v) / sensed.string_voltages_v
-            share = np.nan_to_num(np.square(across), nan=1.0, posinf=1.0)
-        self.heat += np.where(on, share * passed_s / self._settings.timeout_s, 0.0)
+        if on.any():
+            share = np.ones(len(on))
+            if sensed is not None:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    across = (sensed.string_voltages_v - sensed.link_voltage_v) / sensed.string_voltages_v
+                share = np.nan_to_num(np.square(across), nan=1.0, posinf=1.0)
+            self.heat += np.where(on, share * passed_s / self._settings.timeout_s, 0.0)
         self.cool(passed_s)
 
     def cool(self, passed_s: float) -> None:

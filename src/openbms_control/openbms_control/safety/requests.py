@@ -47,11 +47,11 @@ def answer_request(
     """
     state = machine.state
     if target == State.STANDBY:
+        machine.request(target)  # also takes back what was granted, but not begun
         if state == State.OPENING or state not in (*CLOSED_STATES, State.PRECHARGE):
             return Answer(
                 True, "The contactors are open." if state != State.OPENING else "They are being opened."
             )
-        machine.request(target)
         return Answer(True, "Zero current is requested, then the contactors open.")
     if target not in CLOSING_TARGETS:
         return Answer(False, "Only STANDBY, DRIVE, CHARGE and CONNECTED can be requested.")
