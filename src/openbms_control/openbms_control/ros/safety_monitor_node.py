@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from openbms_control.ros.fault_messages import faults_to_msg
 from openbms_control.safety.monitor import TICK_PERIOD_S, Decision, SafetyMonitor
 from openbms_control.safety.record import load_record, save_record
@@ -92,7 +90,7 @@ class SafetyMonitorNode(BmsNode):
         )
         self._acted_before, self._unsaved = False, False
         self._decision: Decision | None = None
-        self._ordered = np.zeros(2 * self.pack.file.topology.strings, np.uint8)
+        self._ordered = (0,) * (2 * self.pack.file.topology.strings)
         self._decided_s = self._faults_s = self._tried_s = float("-inf")
 
     def activate(self) -> None:
@@ -170,12 +168,12 @@ class SafetyMonitorNode(BmsNode):
     # ---- what goes out ----
 
     def _decide(self, measurement: PackMeasurement | None) -> Decision:
-        now_s = self.monotonic_s()
-        decision = self._monitor.step(measurement, now_s, self.now_s())
+        now_s, stamp_s = self.monotonic_s(), self.now_s()
+        decision = self._monitor.step(measurement, now_s, stamp_s)
         urgent = measurement is not None or decision.state_changed or decision.faults_changed
         if urgent or now_s - self._decided_s >= TICK_PERIOD_S - _POLL_PERIOD_S / 2:
             self._decided_s = now_s
-            self._publish(decision)
+            self._publish(decision, stamp_s)
         if decision.faults_changed or now_s - self._faults_s >= _FAULTS_PERIOD_S:
             self._faults_s = now_s
             self._faults.publish(faults_to_msg(decision, self.header()))
@@ -187,15 +185,15 @@ class SafetyMonitorNode(BmsNode):
         self.dealt_with_scan()
         return decision
 
-    def _publish(self, decision: Decision) -> None:
+    def _publish(self, decision: Decision, stamp_s: float) -> None:
         """Publish a decision: first the command, since the driver answers the scan on the bus with it.
 
         Where it opens a main contactor it goes last: nobody may hear of the opening before zero current is
         asked for.
         """
-        header, command = self.header(), decision.contactor_command
-        order = np.concatenate((command.positive, command.negative))
-        opens = bool((order < self._ordered).any())
+        header, command = self.header(stamp_s), decision.contactor_command
+        order = (*command.positive.tolist(), *command.negative.tolist())
+        opens = any(now < before for now, before in zip(order, self._ordered, strict=True))
         self._ordered = order
         if not opens:
             self._command.publish(contactor_command_to_msg(command, header))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 __all__ = ["awake_s", "elapsed_s", "find_clock"]
 
@@ -21,7 +22,7 @@ def find_clock() -> Callable[[], float]:
             time.clock_gettime(clock)
         except OSError:
             return time.monotonic
-        return lambda: time.clock_gettime(clock)
+        return partial(time.clock_gettime, clock)
     return time.monotonic
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from openbms_core.config_file import ConfigError
 from openbms_core.pack_checks import check_pack
 from openbms_core.ros import convert
-from openbms_core.ros.clocks import awake_s
+from openbms_core.ros.clocks import awake_s, elapsed_s
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import BusState, PackMeasurement, State
 from openbms_drivers.bus import Bus
@@ -99,7 +99,7 @@ class AfeDriverNode(BmsNode):
         self._loop = BusLoop(
             self._driver,
             self._bus,
-            monotonic_s=self.monotonic_s,
+            monotonic_s=elapsed_s,
             awake_s=awake_s,
             stamp_s=self.now_s if simulated else time.time,
             wall_s=None if simulated else time.time,
