@@ -247,7 +247,8 @@ class FrameClock:
         The clocks [s].
     wall_s : callable or None
         System clock [s]: where a message carries a time of reception shortly before it (the kernel's, or the
-        server's), the frame is dated back to that. None: not.
+        server's), the frame is dated back to that: by more than half a second only as far as frames may have
+        waited, since otherwise a clock was set. None: not.
     """
 
     def __init__(
@@ -258,13 +259,19 @@ class FrameClock:
     ) -> None:
         self._monotonic_s, self._stamp_s, self._wall_s = monotonic_s, stamp_s, wall_s
         self._last_monotonic_s = self._last_stamp_s = -math.inf
+        self._empty_s: float | None = None
+
+    def nothing_waits(self) -> None:
+        """Say that everything has been read: what is read next has come since."""
+        self._empty_s = self._monotonic_s()
 
     def frame(self, message: Any) -> Frame:
         """Convert one message that has just been received."""
         monotonic_s, stamp_s = self._monotonic_s(), self._stamp_s()
         if self._wall_s is not None:
             delay_s = self._wall_s() - message.timestamp
-            if 0.0 < delay_s < _PLAUSIBLE_DELAY_S:
+            waited_s = 0.0 if self._empty_s is None else monotonic_s - self._empty_s
+            if 0.0 < delay_s < _PLAUSIBLE_DELAY_S + waited_s:
                 monotonic_s -= delay_s
                 stamp_s -= delay_s
         # the clocks are read one after the other, so frames of one batch would go back by microseconds

@@ -218,13 +218,15 @@ class BusLoop:
             frame = self._clock.frame(message)
             if self._record:
                 self._received.append(frame)
-            scan = driver.receive(frame)
+            scan = driver.receive(frame, self._monotonic_s)
             if scan is not None:
                 self._publish(scan)
             count += 1
             if count >= _BATCH:
                 break
             message = bus.receive(0.0)
+        if message is None:
+            self._clock.nothing_waits()
         # after what waits has been read: where the loop was held up, the trigger is not late but in the queue
         self._close_due_scan()
         if (

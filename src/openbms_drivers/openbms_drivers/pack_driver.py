@@ -6,6 +6,7 @@ receives, decodes, closes scans and asks for the frames to send.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from openbms_core.pack import LoadedPack
@@ -77,8 +78,17 @@ class PackDriver:
         """Begin to scan (monotonic time)."""
         self.scan.start(now_s)
 
-    def receive(self, frame: Frame) -> PackMeasurement | None:
-        """Take one frame; gives a scan if it closed one."""
+    def receive(self, frame: Frame, now_s: Callable[[], float] | None = None) -> PackMeasurement | None:
+        """Take one frame; gives a scan if it closed one.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame, dated by its reception.
+        now_s : callable, optional
+            The monotonic clock: a scan is closed by it, so that what lay in a queue has its true age. None:
+            now is when the frame was received.
+        """
         flags = frame.flags
         if flags & (ERROR | REMOTE):
             if flags & ERROR:
@@ -94,13 +104,15 @@ class PackDriver:
             ):  # some interfaces hear themselves: that says nothing about the device
                 return None
             self.health.other_frame(frame.monotonic_s)
-            return self._close(frame) if self.scan.note(plan, frame, rejected=False) else None
+            return self._close(frame, now_s) if self.scan.note(plan, frame, rejected=False) else None
         self.health.pack_frame(frame.monotonic_s)
         rejected = not self.decoder.decode(plan, frame)
-        return self._close(frame) if self.scan.note(plan, frame, rejected=rejected) else None
+        return self._close(frame, now_s) if self.scan.note(plan, frame, rejected=rejected) else None
 
-    def _close(self, frame: Frame) -> PackMeasurement:
-        return self.scan.close(frame.monotonic_s, frame.stamp_s, *self.health.judge(frame.monotonic_s))
+    def _close(self, frame: Frame, now_s: Callable[[], float] | None) -> PackMeasurement:
+        received_s = frame.monotonic_s
+        closed_s = received_s if now_s is None else max(now_s(), received_s)
+        return self.scan.close(closed_s, frame.stamp_s, *self.health.judge(received_s))
 
     def tick(self, now_s: float, stamp_s: float) -> PackMeasurement | None:
         """Give a scan if one is due by time."""

@@ -17,6 +17,7 @@ from openbms_core.pack import LoadedPack
 from openbms_core.types import BmsStatus, BusState, ContactorCommand, PackMeasurement, State, Validity
 from openbms_drivers.bus import Bus, BusError, FrameClock
 from openbms_drivers.bus_loop import BusLoop
+from openbms_drivers.database import Database
 from openbms_drivers.frame import ERROR, EXTENDED, FD, Frame
 from openbms_drivers.pack_driver import PackDriver
 
@@ -205,6 +206,37 @@ def test_a_frame_clock_dates_back_and_never_runs_back() -> None:
     assert (second.monotonic_s, second.flags) == (10.001, ERROR), "a stamp of the future is not believed"
     third = clock.frame(message(0.0))
     assert third.monotonic_s == 10.0015, "nor one of another clock"
+
+
+def test_frames_that_waited_while_the_loop_stood_are_as_old_as_they_are() -> None:
+    now_s = 10.0
+    clock = FrameClock(lambda: now_s, lambda: 1000.0 + now_s, lambda: 1000.0 + now_s)
+
+    def read(received_s: float) -> float:
+        return clock.frame(can.Message(timestamp=1000.0 + received_s, arbitration_id=5)).monotonic_s
+
+    clock.nothing_waits()
+    now_s = 13.0  # the loop stood for three seconds
+    assert [read(10.5), read(11.9), read(12.9)] == pytest.approx([10.5, 11.9, 12.9])
+    clock.nothing_waits()
+    now_s = 13.1
+    assert read(13.09) == pytest.approx(13.09)
+    assert read(11.0) == pytest.approx(13.1), "everything had been read, so this is a clock that was set"
+
+
+def test_what_lay_in_the_queue_too_long_is_not_given_as_new(
+    demo_pack: LoadedPack, demo_database: Database, device: DemoDevice
+) -> None:
+    driver = PackDriver(demo_pack, database=demo_database)
+    driver.health.opened(0.0)
+    driver.start(0.0)
+    for waited_s, validity in ((0.0, Validity.VALID), (0.05, Validity.VALID), (1.5, Validity.STALE)):
+        received_s = 10.0 * (1.0 + waited_s)
+        frames = device.scan(received_s)
+        scan = [driver.receive(frame, lambda: received_s + waited_s) for frame in frames][-1]  # noqa: B023
+        assert scan is not None
+        assert (scan.cell_voltage_validity == validity).all()
+        assert scan.bus_state == BusState.OK, "it is not the bus that is late"
 
 
 def test_a_thread_that_hangs_gets_no_second_one_beside_it(demo_pack: LoadedPack) -> None:
