@@ -407,6 +407,13 @@ def test_what_cannot_be_compared_is_not(change: dict[str, Any], why: str) -> Non
     assert why_not_comparable(memory(), later(), **other) == "it is of another pack or configuration"
 
 
+def test_a_check_that_saw_nothing_is_no_drive() -> None:
+    before = look(later(), memory()).memory.with_missed().with_missed()
+    assert "drift" not in " ".join(look(snapshot(2 * DAY_S, 5), before).not_judged)
+    assert look(snapshot(2 * DAY_S, 5), before).memory.missed == 0
+    assert any("ran in between" in text for text in look(snapshot(2 * DAY_S, 3), before).not_judged)
+
+
 def test_after_a_drive_it_begins_anew_and_keeps_the_history() -> None:
     before = look(later(), memory()).memory
     drained = snapshot(2 * DAY_S, 9, soc=0.3)

@@ -71,6 +71,7 @@ def _read(data: Any) -> ParkedMemory:
         last=_snapshot(data["last"]),
         bled=np.array(data["bled"], bool),
         history=tuple(_entry(item) for item in data["history"]),
+        missed=int(data["missed"]),
     )
 
 

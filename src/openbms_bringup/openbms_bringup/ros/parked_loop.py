@@ -20,8 +20,9 @@ from openbms_bringup.parked.wake import Wake
 from openbms_bringup.run import PreparedRun
 from openbms_bringup.supervisor import Supervisor
 from openbms_control.safety.parked.judge import Verdict, judge, wake_after_s
-from openbms_control.safety.parked.snapshot import take_snapshot
+from openbms_control.safety.parked.snapshot import ParkedMemory, take_snapshot
 from openbms_core.pack import load_pack
+from openbms_core.types import PackMeasurement
 from openbms_drivers.bus_claim import BusClaim
 
 __all__ = ["ALARM", "IN_USE", "NOT_JUDGED", "WARN", "ParkedCheck", "ParkedOptions"]
@@ -33,6 +34,7 @@ _SLICE_S = 0.05
 _DISCOVERY_S = 1.5
 """Time to find a system that runs already: a second driver on the bus would open its contactors."""
 _TELL_S = 0.3
+_ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class ParkedCheck:
         self._options = options
         self._pack = load_pack(run.plan.pack_path)
         self._stopped = ""
+        self._again = False
         self._problems: list[str] = list(run.notes)
 
     def __call__(self) -> int:
@@ -87,7 +90,11 @@ class ParkedCheck:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         try:
-            verdict, why_not, code = self._look()
+            for _ in range(_ATTEMPTS):
+                self._again = False
+                verdict, why_not, code = self._look()
+                if not self._again:
+                    break
         finally:
             self._run.claim.release()
         if verdict is None:
@@ -181,27 +188,40 @@ class ParkedCheck:
         if node.in_use:
             return None, f"{node.in_use}: the pack is not parked.", IN_USE
         scans = node.complete if len(node.complete) >= self._options.scans else node.scans
-        seen = any(np.isfinite(scan.cell_voltages_v).any() for scan in scans)
-        if not seen or node.state is None:
-            said = node.scans[-1].bus_message if node.scans else "the driver says nothing"
-            return None, f"no scan within {self._options.timeout_s:g} s: {said}", NOT_JUDGED
         memory, problem = load_memory(self._options.memory)
         if problem:
             self._problems.append(problem)
+        silent = self._silent(node, scans)
+        if silent:
+            if memory is not None:
+                self._keep(memory.with_missed())
+            return None, f"{silent} within {self._options.timeout_s:g} s.", NOT_JUDGED
         now = take_snapshot(
             scans[-self._options.scans :], start_count=int(node.state.start_count), rested_s=0.0
         )
         return judge(self._pack, now, memory, faults=node.faults), "", 0
+
+    def _silent(self, node: Any, scans: list[PackMeasurement]) -> str:
+        """Say what is missing for any judgement; empty: nothing."""
+        if scans and not any(np.isfinite(scan.cell_voltages_v).any() for scan in scans):
+            return f"no cell voltage: {scans[-1].bus_message or 'the pack sends none'}"
+        who = "driver" if not scans else "safety monitor" if node.state is None else ""
+        # on a very busy computer two processes may not find each other; anew they do
+        self._again = bool(who)
+        return f"the {who} says nothing (see {self._run.log_folder})" if who else ""
+
+    def _keep(self, memory: ParkedMemory) -> None:
+        try:
+            save_memory(self._options.memory, memory)
+        except OSError as error:
+            self._problems.append(f"{self._options.memory}: cannot be written ({error.strerror or error}).")
 
     # ---- what follows --------------------------------------------------------------------------------------
 
     def _follow(self, verdict: Verdict) -> int:
         options = self._options
         next_wake_s = wake_after_s(verdict, options.interval_s)
-        try:
-            save_memory(options.memory, verdict.memory)
-        except OSError as error:
-            self._problems.append(f"{options.memory}: cannot be written ({error.strerror or error}).")
+        self._keep(verdict.memory)
         data = as_data(verdict, next_wake_s=next_wake_s, notes=self._problems)
         text = json.dumps(data, indent=2, allow_nan=False)
         words = as_text(verdict, next_wake_s=next_wake_s, notes=self._problems)

@@ -106,6 +106,8 @@ class ParkedMemory:
         Cells that were seen balancing since the reference, by a charge that nobody knows.
     history : tuple of HistoryEntry
         Oldest first.
+    missed : int
+        Checks since the last wake that started the safety monitor and saw nothing.
     """
 
     serial: str
@@ -115,6 +117,7 @@ class ParkedMemory:
     last: ParkedSnapshot
     bled: BoolArray
     history: tuple[HistoryEntry, ...] = field(default_factory=tuple)
+    missed: int = 0
 
     @classmethod
     def begin(cls, serial: str, config_hash: str, snapshot: ParkedSnapshot) -> ParkedMemory:
@@ -124,6 +127,10 @@ class ParkedMemory:
     def with_history(self, history: tuple[HistoryEntry, ...]) -> ParkedMemory:
         """Give the same with the wakes of before."""
         return replace(self, history=history)
+
+    def with_missed(self) -> ParkedMemory:
+        """Give the memory after a check that saw nothing."""
+        return replace(self, missed=self.missed + 1)
 
     def follow(self, snapshot: ParkedSnapshot, entry: HistoryEntry, settled_s: float) -> ParkedMemory:
         """Give the memory after a wake.
@@ -224,7 +231,7 @@ def why_not_comparable(
         or memory.last.temperatures_degc.shape != snapshot.temperatures_degc.shape
     ):
         return "it has other cells or sensors"
-    if snapshot.start_count != memory.last.start_count + 1:
+    if snapshot.start_count != memory.last.start_count + memory.missed + 1:
         return "the system ran in between"
     if not 0.0 < snapshot.stamp_s - memory.last.stamp_s <= longest_s:
         return "the clock was set meanwhile"
