@@ -33,7 +33,7 @@ from openbms_control.safety.monitor import Decision, SafetyMonitor
 from openbms_control.safety.record import FaultRecord
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_resource
-from openbms_core.types import ChargeCommand, PackMeasurement, PowerLimits, State
+from openbms_core.types import ChargeCommand, PackMeasurement, PowerLimits, State, ThermalCommand
 from openbms_drivers.database import Database
 from openbms_drivers.frame import ERROR, Frame
 from openbms_drivers.pack_driver import PackDriver
@@ -165,6 +165,15 @@ class ClosedLoop:
         self._asked_s = -1.0
         self._last_scan: PackMeasurement | None = None
         self._heard: tuple[float, Decision] | None = None
+        self._thermal_at_s = -1.0
+        self._thermal = ThermalCommand(
+            heater=float(settings.ambient_degc < 5.0),
+            pump=self._random.uniform(0.4, 1.0),
+            fan=self._random.uniform(0.0, 1.0),
+            chiller=0.0,
+            reason="campaign",
+            valid_for_s=3.0,
+        )
         self._estimators: tuple[PackSocEstimator, PackPowerLimiter] | None = None
         self.decision: Decision | None = None
         self.monitor: SafetyMonitor
@@ -303,11 +312,22 @@ class ClosedLoop:
             limits = limiter.step(scan, soc.step(scan))
         if limits is not None:
             self._after(at_s + 0.002 + self._hop(), self._limits_arrive, limits)
+        if at_s - self._thermal_at_s >= 1.0:
+            self._thermal_at_s = at_s
+            self._after(at_s + self._hop(), self._thermal_arrives)
+            self._after(at_s + self._hop(), self._to_monitor, self._take_thermal)
         if self.settings.target is State.CHARGE and self.decision is not None:
             charge_a = self.decision.limits.charge_current_a
             maximum_v = CELLS * self.pack.file.limits.cell_voltage_max_v.operating
             command = ChargeCommand(charge_a > 0.0, maximum_v, charge_a, "campaign", 1.0)
             self._after(at_s + 0.003, lambda due_s: self.driver.encoder.arbiter.set_charge(command, due_s))
+
+    def _thermal_arrives(self, at_s: float) -> None:
+        if self._driver_runs:
+            self.driver.encoder.arbiter.set_thermal(self._thermal, at_s)
+
+    def _take_thermal(self, at_s: float) -> None:
+        self.monitor.take_thermal_command(self._thermal, at_s)
 
     # ---- the monitor's process ---------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ LONG_S = 12.0
 """Run of a fault whose rows tolerate seconds."""
 HEAT_RUN_S = 14.0
 """Temperatures tolerate 10 s."""
+MOVES_S = 15.0
+"""Within this time the vehicle's random cycle has moved all cells up and down."""
 MISSING_RUN_S = 33.0
 """Missing temperatures and insulation tolerate 30 s."""
 
@@ -81,7 +83,11 @@ def _cell_voltage_offset(dice: Dice) -> Case:
     timing = _lasts(dice, variant, (0.03, 0.35), (0.4, 1.0))
     if point.use == "closing":
         timing["start_s"] = dice.between(0.0, 1.5)
-    return dice.case("cell_voltage_offset", variant, point, [{**item, **timing}])
+    # a jump beyond what load explains, and not beyond what a front end can say
+    reads_v, jump_v = dice.ocv_v(point.soc) + item["offset_v"], abs(item["offset_v"])
+    clear = "duration_s" not in timing and jump_v > 0.45 + 0.04 * point.strongest_a and 0.7 < reads_v < 4.9
+    must = [Must(("CELL_VOLTAGE_RATE",), timing["start_s"])] if clear else []
+    return dice.case("cell_voltage_offset", variant, point, [{**item, **timing}], must=must, run_s=11.0)
 
 
 def _cell_voltage_gain(dice: Dice) -> Case:
@@ -135,7 +141,11 @@ def _cell_voltage_stuck(dice: Dice) -> Case:
         "value_v": value,
         "start_s": dice.start_s(),
     }
-    return dice.case("cell_voltage_stuck", variant, point, [item], run_s=LONG_S)
+    # it stands still while the others move: the vehicle needs some seconds to move them
+    hard = point.use in ("drive", "connected") and point.strongest_a > 8.0 and variant == "hold"
+    must = [Must(("CELL_VOLTAGE_STUCK",), item["start_s"], MOVES_S + 10.0)] if hard else []
+    run_s = MOVES_S + 12.0 if hard else LONG_S
+    return dice.case("cell_voltage_stuck", variant, point, [item], run_s=run_s, must=must)
 
 
 def _cell_open_wire(dice: Dice) -> Case:
@@ -145,7 +155,8 @@ def _cell_open_wire(dice: Dice) -> Case:
         "cell": dice.whole(CELLS),
         **_lasts(dice, variant, (0.03, 0.35), (0.4, 1.0)),
     }
-    return dice.case("cell_open_wire", variant, point, [item])
+    must = [] if variant == "short" else [Must(("CELL_OPEN_WIRE",), item["start_s"])]
+    return dice.case("cell_open_wire", variant, point, [item], must=must)
 
 
 def _cell_open_wire_hidden(dice: Dice) -> Case:
@@ -186,7 +197,8 @@ def _module_voltage_gain(dice: Dice) -> Case:
 def _module_voltage_stuck(dice: Dice) -> Case:
     point = dice.point(("drive", "charge", "standby"), strongest_a=(8.0, 18.0))
     item = {"fault": "module_voltage_stuck", "module": dice.whole(MODULES), "start_s": dice.start_s()}
-    return dice.case("module_voltage_stuck", point.use, point, [item], run_s=25.0)
+    must = [Must(("CELL_VOLTAGE_STUCK",), item["start_s"], MOVES_S + 10.0)] if point.use == "drive" else []
+    return dice.case("module_voltage_stuck", point.use, point, [item], run_s=MOVES_S + 12.0, must=must)
 
 
 def _string_voltage_sensor(dice: Dice) -> Case:
@@ -301,13 +313,10 @@ def _temperature_offset(dice: Dice) -> Case:
         "sensor": f"cell_{dice.whole(SENSORS)}",
         "offset_degc": round(offset, 2),
     }
-    return dice.case(
-        "temperature_offset",
-        variant,
-        point,
-        [{**item, **_lasts(dice, variant, (0.2, 4.0), (4.3, 6.5))}],
-        run_s=HEAT_RUN_S,
-    )
+    timing = _lasts(dice, variant, (0.2, 4.0), (4.3, 6.5))
+    clear = "duration_s" not in timing and abs(offset) > 12.0
+    must = [Must(("TEMPERATURE_RATE",), timing["start_s"])] if clear else []
+    return dice.case("temperature_offset", variant, point, [{**item, **timing}], run_s=17.0, must=must)
 
 
 def _temperature_gain(dice: Dice) -> Case:
@@ -446,7 +455,11 @@ def _current_stuck(dice: Dice) -> Case:
         "zero": 0.0,
     }[variant]
     item = {"fault": "current_stuck", "value_a": value, "start_s": dice.start_s()}
-    return dice.case("current_stuck", variant, point, [item], run_s=LONG_S)
+    hard = point.use in ("drive", "connected") and point.strongest_a > 8.0 and variant != "over"
+    must = [Must(("CURRENT_STUCK",), item["start_s"], MOVES_S + 5.0)] if hard else []
+    return dice.case(
+        "current_stuck", variant, point, [item], run_s=MOVES_S + 12.0 if hard else LONG_S, must=must
+    )
 
 
 def _current_unavailable(dice: Dice) -> Case:

@@ -133,7 +133,9 @@ def _link_voltage_sensor(dice: Dice) -> Case:
         "stuck": {"fault": "link_voltage_stuck", "value_v": dice.between(0.0, 300.0)},
         "unavailable": {"fault": "link_voltage_unavailable"},
     }[variant]
-    return dice.case("link_voltage_sensor", variant, point, [{**item, "start_s": dice.start_s()}], run_s=30.0)
+    item["start_s"] = dice.start_s()
+    must = [Must(("LINK_VOLTAGE_MISSING",), item["start_s"])] if variant == "unavailable" else []
+    return dice.case("link_voltage_sensor", variant, point, [item], run_s=33.0, must=must)
 
 
 def _bus_errors(dice: Dice) -> Case:
@@ -202,7 +204,8 @@ def _contactor_fails_to_close(dice: Dice) -> Case:
 def _contactor_drops_out(dice: Dice) -> Case:
     contactor, point = dice.one_of(("positive", "negative")), dice.point(CLOSED)
     item = {"fault": "contactor_drops_out", "contactor": contactor, "start_s": dice.start_s()}
-    return dice.case("contactor_drops_out", contactor, point, [item])
+    must = [Must(("CONTACTOR_FEEDBACK_MISMATCH",), item["start_s"])]
+    return dice.case("contactor_drops_out", contactor, point, [item], must=must)
 
 
 def _contactor_feedback(dice: Dice) -> Case:
@@ -224,7 +227,7 @@ def _precharge(kind: str, **fixed: Any) -> Callable[[Dice], Case]:
         assert own is not None
         item = {"fault": kind, **{key: value(dice) for key, value in fixed.items()}}
         whole_s = own.attempts * (own.timeout_s + 1.0) + (own.attempts - 1) * own.wait_between_attempts_s
-        rows = ("PRECHARGE_TIMEOUT", "PRECHARGE_ABORTED", "CONTACTOR_FAILED_TO_CLOSE", "LINK_LIVE")
+        rows = ("PRECHARGE_TIMEOUT", "CONTACTOR_FAILED_TO_CLOSE", "LINK_LIVE")
         must = [Must(rows, within_s=whole_s + 1.0, of_request=True)]
         return dice.case(kind, "closing", point, [item], before=True, must=must, run_s=PRECHARGE_RUN_S)
 
@@ -302,22 +305,27 @@ def _supply_voltage(dice: Dice) -> Case:
 # ---- actuators ----------------------------------------------------------------------------------------
 
 
-def _plain(kind: str, run_s: float, **fixed: Any) -> Callable[[Dice], Case]:
+def _plain(
+    kind: str, run_s: float, row: str = "", uses: tuple[str, ...] = USES, **fixed: Any
+) -> Callable[[Dice], Case]:
     def draw(dice: Dice) -> Case:
-        point = dice.point()
+        point = dice.point(uses)
         item = {
             "fault": kind,
             "start_s": dice.start_s(),
             **{key: value(dice) for key, value in fixed.items()},
         }
-        return dice.case(kind, point.use, point, [item], run_s=run_s)
+        must = [Must((row,), item["start_s"])] if row else []
+        return dice.case(kind, point.use, point, [item], run_s=run_s, must=must)
 
     return draw
 
 
 def _coolant(dice: Dice) -> Case:
     variant, point = dice.one_of(("coolant_blocked", "pump_stopped")), dice.point()
-    return dice.case("coolant", variant, point, [{"fault": variant, "start_s": dice.start_s()}], run_s=35.0)
+    row = {"coolant_blocked": "COOLANT_FLOW_LOW", "pump_stopped": "PUMP_FAILURE"}[variant]
+    item = {"fault": variant, "start_s": dice.start_s()}
+    return dice.case("coolant", variant, point, [item], run_s=33.0, must=[Must((row,), item["start_s"])])
 
 
 # ---- the computer -------------------------------------------------------------------------------------
@@ -446,10 +454,13 @@ SYSTEM_DRAWS: dict[str, tuple[tuple[str, ...], Callable[[Dice], Case]]] = {
     "supply_voltage": (("supply_voltage",), _supply_voltage),
     "bleed_stuck_on": (
         ("bleed_stuck_on",),
-        _plain("bleed_stuck_on", 20.0, cell=lambda dice: dice.whole(CELLS)),
+        _plain("bleed_stuck_on", 25.0, "BLEED_STUCK_ON", cell=lambda dice: dice.whole(CELLS)),
     ),
-    "heater_stuck_on": (("heater_stuck_on",), _plain("heater_stuck_on", 20.0)),
-    "pressure_unavailable": (("pressure_unavailable",), _plain("pressure_unavailable", 33.0)),
+    "heater_stuck_on": (("heater_stuck_on",), _plain("heater_stuck_on", 33.0, "HEATER_STUCK_ON", CLOSED)),
+    "pressure_unavailable": (
+        ("pressure_unavailable",),
+        _plain("pressure_unavailable", 33.0, "PRESSURE_MISSING"),
+    ),
     "coolant_flow_stuck": (
         ("coolant_flow_stuck",),
         _plain("coolant_flow_stuck", 35.0, value_l_per_min=lambda dice: dice.between(0.0, 12.0)),
@@ -457,7 +468,7 @@ SYSTEM_DRAWS: dict[str, tuple[tuple[str, ...], Callable[[Dice], Case]]] = {
     "heater_dead": (("heater_dead",), _plain("heater_dead", 12.0)),
     "chiller_dead": (("chiller_dead",), _plain("chiller_dead", 12.0)),
     "coolant": (("coolant_blocked", "pump_stopped"), _coolant),
-    "fan_dead": (("fan_dead",), _plain("fan_dead", 35.0)),
+    "fan_dead": (("fan_dead",), _plain("fan_dead", 33.0, "FAN_FAILURE")),
     "estimator_silent": ((), _estimator_silent),
     "monitor_hangs": ((), _process("monitor_hangs", MonitorHangs, "MONITOR_LATE", (0.02, 0.35))),
     "monitor_dies": ((), _process("monitor_dies", MonitorDies, "MONITOR_DIED", (0.1, 0.2))),

@@ -8,15 +8,17 @@ One line a row in :data:`HOLDS`: a condition over the scans, from what the devic
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fault_campaign.trace import FEEDBACK, SensedArrays, Trace
+from fault_campaign.trace import FEEDBACK, SensedArrays, Trace, conducts
 from openbms_core.faults import FaultRow, limit_value
 from openbms_core.pack import PackFile, SignalMap
 from openbms_core.types import State
@@ -29,6 +31,17 @@ BoolArray = NDArray[np.bool_]
 
 SCANS_OF_DOUBT = 2
 """A condition that holds for this many scans more than the debounce must have tripped the row."""
+DOUBT = {
+    "CELL_VOLTAGE_SPREAD": (0.7, 2.0),
+    "TEMPERATURE_SPREAD": (0.95, 1.1),
+    "STRING_VOLTAGE_MISMATCH": (0.7, 2.0),
+    "REDUNDANT_CURRENT_MISMATCH": (0.7, 2.5),
+}
+"""Rows that allow for what cells and sensors may legally differ: share of the limit from which on they
+may, and must, act.
+"""
+NEVER_DEMANDED = {"OPENED_UNDER_LOAD"}
+"""Rows that are explained by numbers, but not demanded by them."""
 SLOW_S = {"LOW_INSULATION": 1.0, "INSULATION_MISSING": 1.0}
 """Rows of messages that come less often than every scan: their period [s]."""
 _CLOSED = (State.DRIVE, State.CHARGE, State.CONNECTED)
@@ -98,6 +111,13 @@ class Evidence:
         """Largest distance of a cell from the median of its string [V]."""
         cells = self.said.cells_v
         return np.nanmax(np.abs(cells - np.nanmedian(cells, axis=1, keepdims=True)), axis=1)
+
+    @cached_property
+    def spread_is_judged(self) -> BoolArray:
+        """The string's median is within the operating limits: beyond them the curve is steep."""
+        median, limits = np.nanmedian(self.said.cells_v, axis=1), self.pack.limits
+        low, high = limits.cell_voltage_min_v.operating, limits.cell_voltage_max_v.operating
+        return (median >= low) & (median <= high)
 
     @cached_property
     def off_median_k(self) -> FloatArray:
@@ -174,9 +194,31 @@ class Evidence:
         return (now == value) & (since > longer_than_s)
 
     @cached_property
-    def not_closed(self) -> BoolArray:
-        """A contactor that is commanded closed reports open."""
-        return (self._commanded(1, self.pack.contactors.closing_time_s) & (self.reported == 0)).any(axis=1)
+    def _has_closed(self) -> BoolArray:
+        """Tell which contactors have reported closed since they were commanded to, shape (scans, 3)."""
+        ordered, reported = self._commanded(1, 0.0), self.reported
+        seen = np.zeros_like(ordered)
+        for scan in range(1, len(seen)):
+            seen[scan] = ordered[scan] & (seen[scan - 1] | (reported[scan - 1] == 1))
+        return seen
+
+    def not_closed(self, *, dropped: bool) -> BoolArray:
+        """A contactor that is commanded closed reports open: it has been closed before, or never."""
+        late = self._commanded(1, self.pack.contactors.closing_time_s) & (self.reported == 0)
+        return np.asarray((late & (self._has_closed == dropped)).any(axis=1))
+
+    @cached_property
+    def opened_under_load_a(self) -> FloatArray:
+        """Largest current that the sensor said while the string's way opened [A], NaN in other scans."""
+        current = np.maximum(np.abs(self.said.current_maximum_a), np.abs(self.said.current_minimum_a))
+        around = np.full(len(current), np.nan)
+        ways = [(when, conducts(contacts)) for when, contacts in self.trace.contacts]
+        for (_, before), (when, now) in pairwise(ways):
+            if before and not now:
+                near = np.abs(self.said.at_s - when) <= 5.0 * self.period_s
+                if near.any():
+                    around[near] = np.nanmax(current[near])
+        return around
 
     @cached_property
     def not_open(self) -> BoolArray:
@@ -188,7 +230,9 @@ class Evidence:
         """Current in a string whose way is commanded open [A], NaN where it is closed."""
         quiet = self._commanded(0, self.pack.contactors.opening_time_s + 2.0 * self.period_s)
         is_open = quiet[:, 1] | (quiet[:, 0] & quiet[:, 2])
-        return np.where(is_open, np.abs(self.said.current_mean_a), np.nan)
+        return np.where(
+            is_open, np.fmax(np.abs(self.said.current_mean_a), np.abs(self.second_current_a)), np.nan
+        )
 
     @cached_property
     def insulation_ohm_per_v(self) -> FloatArray:
@@ -259,13 +303,17 @@ class Evidence:
 
     # ---- windows ----------------------------------------------------------------------------------
 
-    def windows(self, row: FaultRow) -> list[Window] | None:
-        """Give when a row's condition held; None: nobody has written down how to tell."""
+    def windows(self, row: FaultRow, *, surely: bool) -> list[Window] | None:
+        """Give when a row's condition held, surely or perhaps; None: nobody has written down how to tell."""
         parts: list[Window] = []
         known = False
         if row.name in HOLDS:
             known = True
-            holds = np.asarray(HOLDS[row.name](self, limit_value(row, self.pack)), bool)
+            share = DOUBT.get(row.name, (1.0, 1.0))[surely]
+            with warnings.catch_warnings():
+                # a scan without any value has no extreme
+                warnings.simplefilter("ignore", RuntimeWarning)
+                holds = np.asarray(HOLDS[row.name](self, share * limit_value(row, self.pack)), bool)
             parts += self._runs(holds)
         if row.name in MISSING and self._bus:
             known = True
@@ -284,12 +332,14 @@ class Evidence:
 
     def must(self, row: FaultRow) -> list[Window]:
         """Give the windows in which a row must have become active."""
+        if row.name in NEVER_DEMANDED:
+            return []
         needed = row.timing.debounce_s + SCANS_OF_DOUBT * self.period_s + SLOW_S.get(row.name, 0.0)
-        return [window for window in self.windows(row) or [] if window.seen_s >= needed - 1e-6]
+        return [window for window in self.windows(row, surely=True) or [] if window.seen_s >= needed - 1e-6]
 
     def may(self, row: FaultRow) -> float | None:
         """Give the moment from which a row may have become active; inf: never; None: nobody knows."""
-        windows = self.windows(row)
+        windows = self.windows(row, surely=False)
         if windows is None:
             return None
         held = sum(window.seen_s for window in windows)
@@ -311,8 +361,11 @@ HOLDS: dict[str, Callable[[Evidence, float], BoolArray]] = {
     "CELL_OVER_VOLTAGE": lambda e, limit: np.nanmax(e.said.cells_v, axis=1) > limit,
     "CELL_UNDER_VOLTAGE": lambda e, limit: np.nanmin(e.said.cells_v, axis=1) < limit,
     "DEEP_DISCHARGE": lambda e, limit: np.nanmin(e.said.cells_v, axis=1) < limit,
-    "OVER_CURRENT_CHARGE": lambda e, limit: e.said.current_maximum_a > limit,
-    "OVER_CURRENT_DISCHARGE": lambda e, limit: -e.said.current_minimum_a > limit,
+    # of two sensors the worse one counts
+    "OVER_CURRENT_CHARGE": lambda e, limit: np.fmax(e.said.current_maximum_a, e.second_current_a) > limit,
+    "OVER_CURRENT_DISCHARGE": lambda e, limit: (
+        np.fmax(-e.said.current_minimum_a, -e.second_current_a) > limit
+    ),
     "OVER_TEMPERATURE_CHARGE": lambda e, limit: (
         e.charging & (np.nanmax(e.said.cell_sensors_degc, axis=1) > limit)
     ),
@@ -329,7 +382,9 @@ HOLDS: dict[str, Callable[[Evidence, float], BoolArray]] = {
     "CELL_VOLTAGE_MISSING": lambda e, _: np.isnan(e.said.cells_v).any(axis=1),
     "TEMPERATURE_MISSING": lambda e, _: np.isnan(e.said.cell_sensors_degc).any(axis=1),
     "CONTACTOR_FEEDBACK_MISSING": lambda e, _: e.feedback_missing,
-    "CONTACTOR_FEEDBACK_MISMATCH": lambda e, _: e.not_closed,
+    "CONTACTOR_FEEDBACK_MISMATCH": lambda e, _: e.not_closed(dropped=True),
+    "CONTACTOR_FAILED_TO_CLOSE": lambda e, _: e.not_closed(dropped=False),
+    "OPENED_UNDER_LOAD": lambda e, limit: e.opened_under_load_a > limit,
     "CONTACTOR_WELDED": lambda e, _: e.not_open,
     "CURRENT_ON_OPEN_STRING": lambda e, limit: e.current_when_open_a > limit,
     "PLUGGED_IN_WHILE_DRIVING": lambda e, _: e.switch("plugged") & e.in_state(State.DRIVE),
@@ -342,7 +397,7 @@ HOLDS: dict[str, Callable[[Evidence, float], BoolArray]] = {
     "REDUNDANT_CURRENT_MISMATCH": lambda e, limit: np.abs(e.second_current_a - e.said.current_mean_a) > limit,
     "SMOKE_ALARM": lambda e, _: e.switch("smoke"),
     "LOW_INSULATION": lambda e, limit: e.insulation_ohm_per_v < limit,
-    "CELL_VOLTAGE_SPREAD": lambda e, limit: e.off_median_v > limit,
+    "CELL_VOLTAGE_SPREAD": lambda e, limit: e.spread_is_judged & (e.off_median_v > limit),
     "TEMPERATURE_SPREAD": lambda e, limit: e.off_median_k > limit,
     "STRING_VOLTAGE_MISMATCH": lambda e, limit: np.abs(e.string_minus_cells_v) > limit,
     "SUPPLY_VOLTAGE_LOW": lambda e, limit: e.switch("supply_v") < limit,

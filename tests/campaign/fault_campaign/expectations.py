@@ -67,14 +67,29 @@ _FRAMES = (
     "CONTACTOR_FEEDBACK_MISSING",
     "INSULATION_MISSING",
 )
-_FRAME_DOUBT = ("FRAME_INTEGRITY", "SCAN_NOT_ADVANCING", "BUS_LOST", "ESTIMATOR_LOST")
+_NOT_HEARD = tuple(
+    f"{name}_MISSING"
+    for name in (
+        "LINK_VOLTAGE",
+        "STRING_VOLTAGE",
+        "REDUNDANT_CURRENT",
+        "BALANCING_FEEDBACK",
+        "AFE_TEMPERATURE",
+        "PRESSURE",
+        "SUPPLY_VOLTAGE",
+        "COOLANT_FLOW",
+        "ACTUATOR_FEEDBACK",
+    )
+)
+_FRAME_DOUBT = ("FRAME_INTEGRITY", "SCAN_NOT_ADVANCING", "BUS_LOST", "ESTIMATOR_LOST", *_NOT_HEARD)
 # what arrives late says how contacts were
 _LATE = (*_FRAMES, "CONTACTOR_WELDED", "CONTACTOR_FEEDBACK_MISMATCH")
 # the device opens by itself when commands stay away, and what was commanded closed is then open
-_DEVICE_OPENED = ("CONTACTOR_FEEDBACK_MISMATCH", "CONTACTOR_DROPPED_OUT", "LINK_LIVE", "OPENED_UNDER_LOAD")
+_DEVICE_OPENED = ("CONTACTOR_FEEDBACK_MISMATCH", "CONTACTOR_FAILED_TO_CLOSE", "LINK_LIVE")
 _CLOSING = (
     "PRECHARGE_TIMEOUT",
-    "PRECHARGE_ABORTED",
+    "PRECHARGE_ABORTED_VOLTAGE",
+    "PRECHARGE_ABORTED_CURRENT",
     "CONTACTOR_FAILED_TO_CLOSE",
     "CONTACTOR_FEEDBACK_MISMATCH",
 )
@@ -102,8 +117,8 @@ EXPECTED: dict[str, Expectation] = {
         (*_CELL, *_TEMPERATURE, "SMOKE_ALARM", "GAS_ALARM", "PRESSURE_ALARM"),
         (*_CELL_DOUBT, *_TEMPERATURE_DOUBT, *_RUNAWAY),
     ),
-    "overcharge": Expectation((*_VOLTAGE, "OVER_CURRENT_CHARGE", *_HEAT), ("OPENED_UNDER_LOAD",)),
-    "overdischarge": Expectation((*_VOLTAGE, "OVER_CURRENT_DISCHARGE", *_HEAT), ("OPENED_UNDER_LOAD",)),
+    "overcharge": Expectation((*_VOLTAGE, "OVER_CURRENT_CHARGE", *_HEAT)),
+    "overdischarge": Expectation((*_VOLTAGE, "OVER_CURRENT_DISCHARGE", *_HEAT)),
     # ---- temperature
     "temperature_offset": Expectation(_TEMPERATURE, (*_TEMPERATURE_DOUBT, *_RUNAWAY)),
     "temperature_gain": Expectation(_TEMPERATURE, (*_TEMPERATURE_DOUBT, *_RUNAWAY)),
@@ -112,20 +127,18 @@ EXPECTED: dict[str, Expectation] = {
     "temperature_stuck": Expectation(_TEMPERATURE, _TEMPERATURE_DOUBT),
     "temperature_open": Expectation(("TEMPERATURE_MISSING",), _TEMPERATURE_DOUBT),
     "hot_pack": Expectation((*_HEAT, *_VOLTAGE)),
-    "cold_charge": Expectation((*_COLD, *_VOLTAGE, "OVER_CURRENT_CHARGE"), ("OPENED_UNDER_LOAD",)),
-    "cold_discharge": Expectation((*_COLD, *_VOLTAGE, "OVER_CURRENT_DISCHARGE"), ("OPENED_UNDER_LOAD",)),
+    "cold_charge": Expectation((*_COLD, *_VOLTAGE, "OVER_CURRENT_CHARGE")),
+    "cold_discharge": Expectation((*_COLD, *_VOLTAGE, "OVER_CURRENT_DISCHARGE")),
     # ---- current
     "current_offset": Expectation((*_CURRENT, *_TEMPERATURE), _CURRENT_DOUBT),
     "current_gain": Expectation((*_CURRENT, *_TEMPERATURE), _CURRENT_DOUBT),
     "current_noise": Expectation((*_CURRENT, *_TEMPERATURE), _CURRENT_DOUBT),
     "current_drift": Expectation((*_CURRENT, *_TEMPERATURE), _CURRENT_DOUBT),
     "current_stuck": Expectation((*_CURRENT, *_TEMPERATURE), _CURRENT_DOUBT),
-    "current_unavailable": Expectation(("CURRENT_MISSING", "REDUNDANT_CURRENT_MISSING"), _CURRENT_DOUBT),
-    "over_current_discharge": Expectation(("OVER_CURRENT_DISCHARGE", *_VOLTAGE), ("OPENED_UNDER_LOAD",)),
-    "over_current_swinging": Expectation(
-        ("OVER_CURRENT_DISCHARGE", "OVER_CURRENT_CHARGE", *_VOLTAGE), ("OPENED_UNDER_LOAD",)
-    ),
-    "over_current_charge": Expectation(("OVER_CURRENT_CHARGE", *_VOLTAGE), ("OPENED_UNDER_LOAD",)),
+    "current_unavailable": Expectation(("CURRENT_MISSING",), (*_CURRENT_DOUBT, *_FRAME_DOUBT)),
+    "over_current_discharge": Expectation(("OVER_CURRENT_DISCHARGE", *_VOLTAGE)),
+    "over_current_swinging": Expectation(("OVER_CURRENT_DISCHARGE", "OVER_CURRENT_CHARGE", *_VOLTAGE)),
+    "over_current_charge": Expectation(("OVER_CURRENT_CHARGE", *_VOLTAGE)),
     # ---- frames
     "drop_message": Expectation(_FRAMES, (*_FRAME_DOUBT, *_DEVICE_OPENED), blinds=True, bus=True),
     "wrong_checksum": Expectation(_FRAMES, _FRAME_DOUBT, blinds=True, bus=True),
@@ -143,21 +156,35 @@ EXPECTED: dict[str, Expectation] = {
     "bus_errors": Expectation(_FRAMES, (*_FRAME_DOUBT, *_DEVICE_OPENED), blinds=True, bus=True),
     "bit_rate_mismatch": Expectation(_FRAMES, (*_FRAME_DOUBT, *_DEVICE_OPENED), blinds=True, bus=True),
     "device_reboot": Expectation(_FRAMES, (*_FRAME_DOUBT, *_DEVICE_OPENED), blinds=True, bus=True),
-    "frozen_scan": Expectation((), (*_FRAME_DOUBT, *_CELL_DOUBT, *_CURRENT_DOUBT, *_TEMPERATURE_DOUBT)),
+    # what stands still says of current and contacts what was
+    "frozen_scan": Expectation(
+        (),
+        (
+            *_FRAME_DOUBT,
+            *_CELL_DOUBT,
+            *_CURRENT_DOUBT,
+            *_TEMPERATURE_DOUBT,
+            *_CURRENT,
+            *_DEVICE_OPENED,
+            "OPENED_UNDER_LOAD",
+            "CONTACTOR_WELDED",
+        ),
+        blinds=True,
+    ),
     # ---- contactors
     "contactor_welded": Expectation(
-        ("CONTACTOR_WELDED", "CURRENT_ON_OPEN_STRING"), ("LINK_LIVE",), by_coils=True
+        ("CONTACTOR_WELDED", "CURRENT_ON_OPEN_STRING"), ("LINK_LIVE", "CONTACTOR_WELDED"), by_coils=True
     ),
     "contactor_fails_to_close": Expectation(("CONTACTOR_FEEDBACK_MISMATCH",), _CLOSING),
-    "contactor_drops_out": Expectation(
-        ("CONTACTOR_FEEDBACK_MISMATCH",), ("CONTACTOR_DROPPED_OUT", "LINK_LIVE", "OPENED_UNDER_LOAD")
-    ),
+    "contactor_drops_out": Expectation(("CONTACTOR_FEEDBACK_MISMATCH",), ("LINK_LIVE",)),
     "contactor_feedback": Expectation(
         ("CONTACTOR_FEEDBACK_MISMATCH", "CONTACTOR_WELDED", "CONTACTOR_FEEDBACK_MISSING"), _CLOSING
     ),
     "precharge_resistor_open": Expectation((), _CLOSING),
     "link_load": Expectation((), (*_CLOSING, "LINK_LIVE")),
-    "link_voltage_sensor": Expectation((), ("LINK_VOLTAGE_MISSING", "LINK_LIVE", *_CLOSING)),
+    "link_voltage_sensor": Expectation(
+        (), ("LINK_VOLTAGE_MISSING", "LINK_LIVE", "CONTACTOR_WELDED", *_CLOSING)
+    ),
     # ---- inputs
     "insulation": Expectation(("LOW_INSULATION",)),
     "insulation_unknown": Expectation(("INSULATION_MISSING",)),
@@ -166,14 +193,14 @@ EXPECTED: dict[str, Expectation] = {
     "smoke": Expectation(("SMOKE_ALARM",)),
     "gas": Expectation(("GAS_ALARM",)),
     "pressure": Expectation(("PRESSURE_ALARM",), _RUNAWAY),
-    "pressure_unavailable": Expectation((), ("PRESSURE_MISSING",)),
+    "pressure_unavailable": Expectation((), _NOT_HEARD),
     "input_unknown": Expectation(("SAFETY_INPUT_MISSING",)),
     "charging_plug": Expectation(("PLUGGED_IN_WHILE_DRIVING",)),
     "ignition": Expectation(),
     "supply_voltage": Expectation(("SUPPLY_VOLTAGE",), ("SUPPLY_VOLTAGE_LOW", "SUPPLY_VOLTAGE_HIGH")),
     # ---- actuators
     "bleed_stuck_on": Expectation((), ("BLEED_STUCK_ON",)),
-    "heater_stuck_on": Expectation(_HEAT, ("HEATER_STUCK_ON",)),
+    "heater_stuck_on": Expectation(_HEAT, ("HEATER_STUCK_ON", "HEATER_STUCK_ON_HOT")),
     "coolant": Expectation(_HEAT, ("COOLANT_FLOW_LOW", "PUMP_FAILURE", "FAN_FAILURE")),
     "coolant_flow_stuck": Expectation(_HEAT, ("COOLANT_FLOW_LOW",)),
     "heater_dead": Expectation(_COLD, ("HEATER_FAILURE",)),

@@ -186,6 +186,8 @@ def _content(pack: HealthyPack) -> dict[str, Any]:
             "opening_deadline_s": 5.0 if slow else 2.0,
             "fault_opening_deadline_s": 2.0 if slow else 0.3,
             "command_valid_for_s": 2.5 if slow else 0.5,
+            "weld_check_s": 2.5 if slow else 1.0,
+            "link_discharge_time_s": 12.0,
         },
         "measurement": {
             "scan_period_s": pack.scan_period_s,
@@ -207,7 +209,14 @@ def _content(pack: HealthyPack) -> dict[str, Any]:
                     "message": "X",
                     "period_s": 0.1,
                     "signals": [
-                        *({"signal": source, "source": source} for source in sources),
+                        *(
+                            {
+                                "signal": source + "{s}",
+                                "source": source,
+                                "repeat": {"s": [0, pack.strings - 1]},
+                            }
+                            for source in sources
+                        ),
                         *(
                             {"signal": source, "source": source}
                             for source in ("heater", "pump", "fan", "chiller")

@@ -215,7 +215,7 @@ class HealthyRun:
             precharging = (self._contacts[:, 1] == 1) & (self._contacts[:, 2] == 1)
             goal = float(emf_v[precharging].mean()) if precharging.any() else 0.0
             self._link_v += (goal - self._link_v) * (
-                1.0 - math.exp(-dt_s / (0.3 if precharging.any() else 5.0))
+                1.0 - math.exp(-dt_s / (0.3 if precharging.any() else 1.0))
             )
 
     def _cool(self, dt_s: float) -> None:

@@ -13,7 +13,7 @@ import yaml
 from fault_campaign.logs.sets import RecordedSet
 from openbms_core.fault_rows import FAULT_TABLE
 from openbms_core.pack import LoadedPack, load_pack
-from openbms_core.protection import Protection, with_chemistry_defaults
+from openbms_core.resources import find_config
 
 __all__ = ["can_content", "loaded"]
 
@@ -49,7 +49,6 @@ def _content(recorded: RecordedSet) -> dict[str, Any]:
         "schema_version": 1,
         "name": "recorded",
         "serial": "RECORDED-1",
-        "cell": "lg_hg2",
         "topology": {
             "cells_in_series": recorded.cells,
             "temperature_sensors": [
@@ -82,21 +81,22 @@ def _content(recorded: RecordedSet) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, content: dict[str, Any], chemistry: str) -> LoadedPack:
+def _write(folder: Path, content: dict[str, Any], recorded: RecordedSet) -> LoadedPack:
+    # the shipped cell file stands in for a cell that has none: only its chemistry and capacity count here
+    cell = yaml.safe_load(find_config("cells", "lg_hg2").read_text(encoding="utf-8"))
+    cell |= {"name": recorded.name, "chemistry": recorded.chemistry}
+    cell |= {"capacity_ah": recorded.capacity_ah, "rated_capacity_ah": recorded.capacity_ah}
+    (folder / "cell.yaml").write_text(yaml.safe_dump(cell), encoding="utf-8")
     path = folder / "pack.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    pack = load_pack(path)
-    # the shipped cell file stands in for a cell that has none; only its chemistry counts here
-    cell = pack.cell.model_copy(update={"chemistry": chemistry})
-    protection = with_chemistry_defaults(Protection(**content.get("protection", {})), chemistry)
-    return replace(pack, file=pack.file.model_copy(update={"protection": protection}), cell=cell)
+    path.write_text(yaml.safe_dump({**content, "cell": "cell.yaml"}, sort_keys=False), encoding="utf-8")
+    return load_pack(path)
 
 
 @lru_cache(maxsize=8)
 def loaded(recorded: RecordedSet) -> LoadedPack:
     """Give the pack of a set."""
     with tempfile.TemporaryDirectory() as folder:
-        return _write(Path(folder), _content(recorded), recorded.chemistry)
+        return _write(Path(folder), _content(recorded), recorded)
 
 
 def can_content(recorded: RecordedSet, folder: Path, dbc: Path) -> LoadedPack:
@@ -135,4 +135,4 @@ def can_content(recorded: RecordedSet, folder: Path, dbc: Path) -> LoadedPack:
         "signals": signals,
         "integrity": [{"message": "x1DB", "counter": {"signal": "LB_PRUN_1DB", "modulo": 4}}],
     }
-    return _write(folder, content, recorded.chemistry)
+    return _write(folder, content, recorded)

@@ -63,6 +63,7 @@ class RecordedSet:
     cells, sensors : int
         In series, and temperature sensors.
     chemistry : str
+    capacity_ah : float
     limits : Limits
     """
 
@@ -72,6 +73,7 @@ class RecordedSet:
     cells: int
     sensors: int
     chemistry: str
+    capacity_ah: float
     limits: Limits
 
     def files(self) -> list[Path]:
@@ -94,6 +96,7 @@ SETS: tuple[RecordedSet, ...] = (
         1,
         1,
         "nmc",
+        2.78,
         Limits(4.2, 2.5, 4.0, 20.0, (0.0, 50.0), (-20.0, 75.0), "product specification INR18650HG2, LG Chem"),
     ),
     RecordedSet(
@@ -103,6 +106,7 @@ SETS: tuple[RecordedSet, ...] = (
         1,
         1,
         "nca",
+        2.9,
         Limits(
             4.2,
             2.5,
@@ -120,6 +124,7 @@ SETS: tuple[RecordedSet, ...] = (
         1,
         1,
         "lfp",
+        2.05,
         Limits(3.6, 2.0, 10.0, 70.0, (-30.0, 60.0), (-30.0, 60.0), "data sheet ANR26650M1A, A123 Systems"),
     ),
     RecordedSet(
@@ -129,6 +134,7 @@ SETS: tuple[RecordedSet, ...] = (
         96,
         3,
         "nmc",
+        55.0,
         Limits(
             4.2,
             2.5,
@@ -146,6 +152,7 @@ SETS: tuple[RecordedSet, ...] = (
         96,
         1,
         "nmc",
+        60.0,
         Limits(
             4.12,
             2.7,
@@ -163,6 +170,7 @@ SETS: tuple[RecordedSet, ...] = (
         96,
         0,
         "nmc",
+        176.0,
         Limits(
             4.2,
             2.5,
