@@ -50,7 +50,10 @@ SPECIFICATION: dict[State, dict[Event, State]] = {
 }
 
 
-@pytest.mark.parametrize(("state", "event"), itertools.product(State, Event), ids=lambda item: item.name)
+EVERY_PAIR = list(itertools.product(State, Event))
+
+
+@pytest.mark.parametrize(("state", "event"), EVERY_PAIR, ids=lambda item: item.name)
 def test_every_state_with_every_event(state, event):
     assert transition(state, event, State.CONNECTED) == SPECIFICATION[state].get(event, state)
 

@@ -27,8 +27,9 @@ __all__ = ["COUNTER_REPEATS", "ON_OFF", "MessagePlan", "SignalDecoder"]
 _log = logging.getLogger(__name__)
 
 COUNTER_REPEATS = 3
-"""The counter counts as stuck when frames repeat it this many times in a row, and no new one has come for half
-of the time in which a value is fresh: a gateway that sends frames twice repeats counters, but hides nothing."""
+"""The counter counts as stuck when frames repeat it this many times in a row, and no new one has come for
+half of the time in which a value is fresh: a gateway that sends frames twice repeats counters, but hides
+nothing."""
 
 ON_OFF = frozenset(
     {
