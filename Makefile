@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction fuzz campaign mutation lock clean distclean
+.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction fuzz faults campaign mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -52,6 +52,9 @@ bench-reaction: build ## Measure software latency and trips of each fault class 
 
 fuzz: build ## Send a million random and mutated frames through driver and monitor
 	@exec $(ENV) python tests/support/frame_fuzz.py --output docs/validation/frame-fuzz.json $(FUZZ_ARGS)
+
+faults: build ## Put every case of the fault library into a running demo (half an hour; FAULTS_ARGS='cell_* --seed 1')
+	@exec $(ENV) python -m openbms_bringup.inject.run_library $(FAULTS_ARGS)
 
 campaign: build ## Inject faults at random, live through healthy hours (CAMPAIGN_ARGS='--parts pure --draws 100')
 	@exec $(ENV) python tests/campaign $(CAMPAIGN_ARGS)

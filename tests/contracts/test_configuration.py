@@ -21,6 +21,7 @@ CONFIG = ROOT / "src" / "openbms_bringup" / "config"
 PACKS = sorted((CONFIG / "packs").glob("*.yaml"))
 CELLS = sorted((CONFIG / "cells").glob("*.yaml"))
 SYSTEMS = sorted((CONFIG / "systems").glob("*.yaml"))
+FAULTS = sorted((CONFIG / "faults").glob("*.yaml"))
 DEVICES = ROOT / "src" / "openbms_drivers" / "openbms_drivers" / "devices"
 
 
@@ -29,12 +30,12 @@ def _name(path: Path) -> str:
 
 
 def test_there_is_one_of_each_and_nothing_else() -> None:
-    assert PACKS and CELLS and SYSTEMS
-    assert {path.name for path in CONFIG.iterdir()} == {"packs", "cells", "systems"}
-    assert sorted(CONFIG.rglob("*.yaml")) == sorted([*PACKS, *CELLS, *SYSTEMS])
+    assert PACKS and CELLS and SYSTEMS and FAULTS
+    assert {path.name for path in CONFIG.iterdir()} == {"packs", "cells", "systems", "faults"}
+    assert sorted(CONFIG.rglob("*.yaml")) == sorted([*PACKS, *CELLS, *SYSTEMS, *FAULTS])
 
 
-@pytest.mark.parametrize("path", [*PACKS, *CELLS, *SYSTEMS], ids=_name)
+@pytest.mark.parametrize("path", [*PACKS, *CELLS, *SYSTEMS, *FAULTS], ids=_name)
 def test_it_is_what_openbms_check_calls_good(path: Path) -> None:
     assert ": a good " in check_file(str(path))
 

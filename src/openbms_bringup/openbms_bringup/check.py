@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from openbms_bringup.inject.case import FaultFile
 from openbms_bringup.system import NodeEntry, SystemFile, load_system
 from openbms_core.cell import CellFile
 from openbms_core.config_file import ConfigError, load_config, read_yaml
@@ -26,7 +27,7 @@ _BELOW_DATA_SHEET_V = 0.3
 
 def models() -> dict[str, type[BaseModel]]:
     """Give the model of each kind of configuration file."""
-    return {"pack": PackFile, "cell": CellFile, "system": SystemFile}
+    return {"pack": PackFile, "cell": CellFile, "system": SystemFile, "faults": FaultFile}
 
 
 def _kind_of(path: Path) -> str:
@@ -34,13 +35,15 @@ def _kind_of(path: Path) -> str:
     keys = set(data) if isinstance(data, dict) else set()
     if "processes" in keys:
         return "system"
+    if "cases" in keys:
+        return "faults"
     if keys & {"topology", "device", "contactors"}:
         return "pack"
     if keys & {"ocv", "chemistry", "provenance"}:
         return "cell"
     raise ConfigError(
-        f"{path}:1: neither a pack file (with 'topology'), a cell file (with 'ocv') nor a system file "
-        "(with 'processes'). Name one of these."
+        f"{path}:1: neither a pack file (with 'topology'), a cell file (with 'ocv'), a system file (with "
+        "'processes') nor a file of the fault library (with 'cases'). Name one of these."
     )
 
 
@@ -50,7 +53,7 @@ def _find(name: str) -> Path:
         return path
     found = [
         path
-        for kind in ("packs", "systems", "cells")
+        for kind in ("packs", "systems", "cells", "faults")
         for path in (config_folder() / kind).glob("*.yaml")
         if path.stem == name
     ]
@@ -191,5 +194,8 @@ def check_file(name: str) -> str:
         return _describe_pack(load_pack(path), path)
     if kind == "system":
         return _describe_system(path)
+    if kind == "faults":
+        cases = load_config(path, FaultFile).cases
+        return f"{path}: a good file of the fault library: {len(cases)} cases"
     cell = load_config(path, CellFile)
     return f"{path}: a good cell file: {cell.name}, {cell.chemistry.upper()}, {cell.capacity_ah:g} Ah"

@@ -118,14 +118,14 @@ def check(
         str, typer.Argument(help="Pack, cell or system file, or name of a shipped pack or system")
     ],
 ) -> None:
-    """Load a pack, cell or system file and say what is wrong with it."""
+    """Load a pack, cell, system or fault library file and say what is wrong with it."""
     from openbms_bringup.check import check_file
 
     typer.echo(_checked(lambda: check_file(file)))
 
 
 @app.command()
-def schema(kind: Annotated[str, typer.Argument(help="pack, cell or system")]) -> None:
+def schema(kind: Annotated[str, typer.Argument(help="pack, cell, system or faults")]) -> None:
     """Print the JSON schema of a configuration file, for editors."""
     from openbms_bringup.check import models
 

@@ -30,6 +30,8 @@ class Trace:
     states : list of (time, name, zero current requested)
     contacts : list of (time, closed contacts, device's trip)
         Where the contacts really are, positive, negative and precharge.
+    reasons : list of (time, reason)
+        Why the monitor was in its state: a fault that came and went at once is named here too.
     refused : str or None
         What the monitor said to the request that it should refuse; None: it was not asked, or granted it.
     """
@@ -37,6 +39,7 @@ class Trace:
     faults: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     states: list[tuple[float, str, bool]] = field(default_factory=list)
     contacts: list[tuple[float, tuple[int, ...], str]] = field(default_factory=list)
+    reasons: list[tuple[float, str]] = field(default_factory=list)
     refused: str | None = None
 
     def active_at(self, t_s: float) -> set[str]:
@@ -46,9 +49,10 @@ class Trace:
 
     def first_active_s(self, name: str) -> float:
         """Give when a fault was active first after the onset; infinite if it was not."""
-        return next(
-            (max(t, 0.0) for t, faults in self.faults if t >= 0.0 and faults.get(name) in _ACTIVE), math.inf
-        )
+        listed = (t for t, faults in self.faults if t >= 0.0 and faults.get(name) in _ACTIVE)
+        before = next((reason for t, reason in reversed(self.reasons) if t < 0.0), "")
+        named = (t for t, reason in self.reasons if t >= 0.0 and reason == f"fault:{name}" != before)
+        return min(next(listed, math.inf), next(named, math.inf))
 
     def closed_at(self, t_s: float) -> bool:
         """Tell whether some contact was closed at a time."""

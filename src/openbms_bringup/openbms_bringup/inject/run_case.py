@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from openbms_bringup.inject.case import Case, Given, Twin
 from openbms_bringup.inject.hands import Hands
 from openbms_bringup.inject.library import drawn
 from openbms_bringup.inject.outcome import IN_USE, Outcome, Trace, complete, judge
+from openbms_bringup.ros.live_system import LiveSystem
 from openbms_bringup.ros.remote_system import RemoteSystem
 from openbms_core.config_file import ConfigError
 from openbms_core.faults import FaultRow, fault_rows
 from openbms_core.pack import load_pack
+from openbms_core.types import Level
 from openbms_sim.faults import FAULTS
 
 __all__ = ["NotReadyError", "follow", "pack_rows", "prepare", "recover", "run_case"]
@@ -24,6 +27,9 @@ _READY_S = 40.0
 _BEFORE_S = 0.3
 """From the last look at the healthy pack to the fault."""
 _SLICE_S = 0.05
+_RAMPED_K = 6.0
+"""Another temperature than this far away is begun with anew: warming slowly enough would take longer."""
+_KELVIN_PER_S = 0.7
 
 
 class NotReadyError(Exception):
@@ -57,8 +63,15 @@ class _Timeline:
 
 def pack_rows(system: RemoteSystem) -> dict[str, FaultRow]:
     """Give the rows that the system's pack monitors, with its own timing, by identifier."""
-    pack = load_pack(str(system.parameter("safety_monitor", "pack") or "demo_96s_nmc"))
-    return {row.id: row for row in fault_rows(pack.file)}
+    known = _ROWS.get(system)
+    if known is None:
+        pack = load_pack(str(system.parameter("safety_monitor", "pack") or "demo_96s_nmc"))
+        known = _ROWS[system] = {row.id: row for row in fault_rows(pack.file)}
+    return known
+
+
+_ROWS: WeakKeyDictionary[RemoteSystem, dict[str, FaultRow]] = WeakKeyDictionary()
+"""Of each system; its pack does not change while it runs."""
 
 
 def _surroundings(given: Given) -> list[dict[str, Any]]:
@@ -81,8 +94,12 @@ def prepare(system: RemoteSystem, given: Given, timeout_s: float = _READY_S) -> 
     """
     if system.parameter("twin", "source") != "plant":
         raise NotReadyError("the twin replays a recorded test: an operating point needs source: plant")
-    deadline = time.monotonic() + timeout_s
+    if given.clock == "twin" and system.clock != "twin":
+        raise NotReadyError("the system must take its time from the twin (use_sim_time with publish_clock)")
     entries = _surroundings(given)
+    if isinstance(system, LiveSystem) and _degc_off(system, given) > _RAMPED_K:
+        system.begin_at(given.soc, given.temperature_degc)
+    deadline = time.monotonic() + timeout_s
     if system.state() != given.state or not _is_there(system, given):
         if system.state() != "standby":
             system.request("standby")
@@ -105,6 +122,12 @@ def prepare(system: RemoteSystem, given: Given, timeout_s: float = _READY_S) -> 
     return entries
 
 
+def _degc_off(system: RemoteSystem, given: Given) -> float:
+    truth = system.truth()
+    cores = truth.cell_core_temperature if truth is not None else ()
+    return abs(sum(cores) / len(cores) - given.temperature_degc) if len(cores) else 0.0
+
+
 def _is_there(system: RemoteSystem, given: Given) -> bool:
     truth = system.truth()
     if truth is None or not len(truth.cell_soc):
@@ -121,7 +144,9 @@ def _put(system: RemoteSystem, given: Given) -> None:
         return
     now_soc = sum(truth.cell_soc) / len(truth.cell_soc)
     now_degc = sum(truth.cell_core_temperature) / len(truth.cell_core_temperature)
-    ramp_s = round(max(1.0, abs(given.temperature_degc - now_degc) / 3.0, abs(given.soc - now_soc) * 10.0), 1)
+    ramp_s = round(
+        max(1.0, abs(given.temperature_degc - now_degc) / _KELVIN_PER_S, abs(given.soc - now_soc) * 10.0), 1
+    )
     system.set_injections(
         [
             {
@@ -275,16 +300,27 @@ def recover(
             clear_latched(system)
         elif time.monotonic() - ready_s >= settle_s:
             clear_latched(system)
+            if isinstance(system, LiveSystem) and _warned(system, rows):
+                # what the monitor keeps in mind would count in the next case: evidence of a runaway does
+                system.renew_monitor()
             return ""
         system.wait_news(0.2)
     return f"{system.state()}: {system.explanation}; faults {', '.join(system.fault_states()) or 'none'}"
 
 
+def _warned(system: RemoteSystem, rows: Mapping[str, FaultRow]) -> bool:
+    return any(
+        state == 1 and name in rows and rows[name].level >= Level.RECOMMENDED
+        for name, state in system.fault_states().items()
+    )
+
+
 def clear_latched(system: RemoteSystem) -> None:
-    """Clear what is latched and can be cleared."""
-    latched = [name for name, state in system.fault_states().items() if state == 2]
+    """Clear what is latched and can be cleared, and wait until that is heard."""
+    latched = {name for name, state in system.fault_states().items() if state == 2}
     if latched:
-        system.clear_faults(latched)
+        system.clear_faults(sorted(latched))
+        system.wait(lambda: not latched <= set(system.fault_states()), 1.2)
 
 
 def _settle_s(case: Case) -> float:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from openbms_bringup.inject.processes import find_process
 from openbms_bringup.plan import Choices, make_plan
 from openbms_bringup.ros.remote_system import RemoteSystem
 from openbms_bringup.supervisor import ProcessSpec, Supervisor, python_command
@@ -48,12 +51,17 @@ class LiveSystem(RemoteSystem):
         processes: Sequence[str] = _PROCESSES,
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        """What the supervisor had to say."""
         self._mounted = _mount(folder)
-        merged: dict[str, dict[str, Any]] = {
+        self._sim_time, self._processes = sim_time, tuple(processes)
+        self._parameters: dict[str, dict[str, Any]] = {
             "twin": {
                 "source": "plant",
                 "request_on_start": "none",
                 "initial_soc": 0.6,
+                "ambient_degc": 25.0,
                 "load_factor": 0.0,
                 "publish_clock": sim_time,
             },
@@ -62,10 +70,22 @@ class LiveSystem(RemoteSystem):
             "foxglove_server": {"port": 0},
         }
         for node, values in (parameters or {}).items():
-            merged.setdefault(node, {}).update(values)
-        self.plan = make_plan(Choices(system="demo", node_parameters=merged, use_sim_time=sim_time))
+            self._parameters.setdefault(node, {}).update(values)
+        super().__init__("bms", domain)
+        self._begin()
+
+    @property
+    def clock(self) -> str:
+        """Where the processes take ROS time from: ``system`` or ``twin``."""
+        return "twin" if self._sim_time else "system"
+
+    def _begin(self) -> None:
+        folder = self.folder
+        self.plan = make_plan(
+            Choices(system="demo", node_parameters=self._parameters, use_sim_time=self._sim_time)
+        )
         files = self.plan.write_parameters(folder / "parameters")
-        environment = {"ROS_DOMAIN_ID": str(domain), "ROS_LOG_DIR": str(folder / "log" / "ros")}
+        environment = {"ROS_DOMAIN_ID": str(self.domain), "ROS_LOG_DIR": str(folder / "log" / "ros")}
         specs = [
             ProcessSpec(
                 name,
@@ -82,33 +102,51 @@ class LiveSystem(RemoteSystem):
                 restart=process.restart,
             )
             for name, process in self.plan.system.processes.items()
-            if name in processes
+            if name in self._processes
         ]
-        self.folder = folder
-        self.said: list[str] = []
         self._supervisor = Supervisor(
             specs, folder / "log", self.plan.stop_deadline_s, lambda _, text: self.said.append(text)
         )
         self._end = threading.Event()
+        began_s = time.monotonic()
         self._supervisor.start()
         self._polling = threading.Thread(target=self._poll, daemon=True)
         self._polling.start()
-        super().__init__("bms", domain)
-        if not self.wait(lambda: self.state() == "standby", _UP_S):
+        if not self.wait(lambda: self.state(began_s) in ("standby", "fault"), _UP_S):
             said = " ".join(self.said[-3:])
-            text = f"the system did not come up within {_UP_S:g} s: {self.explanation}. {said}"
             self.close()
-            raise ConfigError(text)
+            raise ConfigError(f"the system did not come up within {_UP_S:g} s: {self.explanation}. {said}")
 
     def _poll(self) -> None:
         while not self._end.wait(_POLL_S):
             self._supervisor.poll()
 
-    def close(self) -> None:
-        """End everything."""
+    def _finish(self) -> None:
         self._end.set()
         self._polling.join()
         self._supervisor.stop()
+
+    def begin_at(self, soc: float, temperature_degc: float) -> None:
+        """Start everything anew with the cells at this state of charge and temperature, and no record."""
+        self._finish()
+        (self.folder / "faults.json").unlink(missing_ok=True)
+        self._parameters["twin"].update(initial_soc=soc, ambient_degc=temperature_degc)
+        self.forget_faults()
+        self._begin()
+
+    def renew_monitor(self) -> None:
+        """End the monitor in order; the supervisor starts it again, and it knows only what is on record."""
+        process = find_process("safety", self.namespace, self.domain)
+        process.send_signal(signal.SIGINT)
+        moment = time.monotonic()
+        process.wait(self.plan.stop_deadline_s)
+        self.forget_faults()
+        if not self.wait(lambda: self.state(moment + 0.5) in ("standby", "fault"), _UP_S):
+            raise ConfigError(f"the monitor did not come back: {self.explanation}")
+
+    def close(self) -> None:
+        """End everything."""
+        self._finish()
         super().close()
         if self._mounted:
             subprocess.run(["umount", str(self.folder)], check=False, stderr=subprocess.DEVNULL)

@@ -26,6 +26,8 @@ from openbms_msgs.srv import ClearFaults, RequestState
 __all__ = ["RemoteSystem"]
 
 _WAIT_S = 5.0
+_DEPTH = 50
+_ANSWER_S, _TRIES = 2.5, 3
 _KEPT_S = 300.0
 _REQUESTS = {"standby": 1, "drive": 3, "charge": 4, "connected": 5}
 
@@ -65,7 +67,9 @@ class RemoteSystem:
 
     def _listen(self, name: str, callback: Callable[[Any], None]) -> None:
         row = topic_row(name)
-        self.node.create_subscription(interface_type(row.type), name, callback, listening(row))
+        quality = listening(row)
+        quality.depth = max(quality.depth, _DEPTH)  # a fault that comes and goes at once counts as well
+        self.node.create_subscription(interface_type(row.type), name, callback, quality)
 
     def _spin(self) -> None:
         with contextlib.suppress(ExternalShutdownException):
@@ -91,6 +95,14 @@ class RemoteSystem:
         rclpy.shutdown(context=self._context)
 
     # ---- what it says ----
+
+    clock = ""
+    """Where the processes take ROS time from; empty: not known."""
+
+    def forget_faults(self) -> None:
+        """Forget what was heard of faults: who said it is gone."""
+        with self._new:
+            self._faults.clear()
 
     def wait_news(self, timeout_s: float) -> None:
         """Wait for the next message of any kind, or for this time."""
@@ -147,6 +159,7 @@ class RemoteSystem:
                     (t - onset_s, tuple(message.contactors), message.device_trip)
                     for t, message in self._truths
                 ],
+                reasons=[(t - onset_s, message.reason) for t, message in self._states],
             )
 
     def core_above_s(self, degc: float, since_s: float) -> float | None:
@@ -172,12 +185,15 @@ class RemoteSystem:
                 "twin running (openbms run, or ros2 launch openbms_bringup sim.launch.py), with the same "
                 "ROS_DOMAIN_ID and --namespace?"
             )
-        answered = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(_WAIT_S):
-            raise ConfigError(f"the {who} did not answer {client.srv_name} within {_WAIT_S:g} s.")
-        return future.result()
+        # a node that was just started again may be known before its answers find the way back: each request
+        # may be made twice
+        for _ in range(_TRIES):
+            answered = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _, event=answered: event.set())
+            if answered.wait(_ANSWER_S):
+                return future.result()
+        raise ConfigError(f"the {who} did not answer {client.srv_name} within {_TRIES * _ANSWER_S:g} s.")
 
     def request(self, state: str, requester: str = "fault injection") -> tuple[bool, str]:
         """Ask the monitor for a state; give whether it is granted, and what it says."""

@@ -134,6 +134,15 @@ def test_what_was_there_before_counts_from_the_onset() -> None:
     assert judge(case(), again, FAULT_BY_ID).detected_s == 0.2
 
 
+def test_a_fault_that_comes_and_goes_at_once_is_named_by_the_state() -> None:
+    gone = trace(
+        faults=[(-1.0, {})], reasons=[(-0.1, "requested"), (0.8, f"fault:{ROW}"), (1.4, "requested")]
+    )
+    assert judge(case(), gone, FAULT_BY_ID).detected_s == 0.8
+    old = trace(faults=[(-1.0, {})], reasons=[(-0.1, f"fault:{ROW}"), (0.8, f"fault:{ROW}")])
+    assert judge(case(), old, FAULT_BY_ID).detected_s is None
+
+
 def test_a_weld_never_opens_and_needs_not() -> None:
     welded = trace(contacts=[(-0.1, CLOSED, ""), (1.1, WELDED, "")])
     outcome = judge(case(contactors="any"), welded, FAULT_BY_ID)
