@@ -26,12 +26,15 @@ class Must:
         By when after that; None: the row's fault-tolerant time.
     of_request : bool
         Counts from the request in the script.
+    core_degc : float or None
+        Counts from when the core of a cell is really this hot; not demanded where none ever is.
     """
 
     rows: tuple[str, ...]
     onset_s: float = 0.0
     within_s: float | None = None
     of_request: bool = False
+    core_degc: float | None = None
 
 
 @dataclass(frozen=True)

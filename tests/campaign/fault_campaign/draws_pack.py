@@ -268,7 +268,9 @@ def _cell_thermal_runaway(dice: Dice) -> Case:
         "ramp_s": dice.between(5.0, 30.0),
         "start_s": dice.start_s(),
     }
-    return dice.case("cell_thermal_runaway", point.use, point, [item], run_s=120.0)
+    # from 175 °C on a cell heats itself by more than 1 °C/s; GB 38031-2025 allows 300 s to the alarm
+    must = [Must(("THERMAL_RUNAWAY_EMERGENCY",), 0.0, 30.0, core_degc=175.0)]
+    return dice.case("cell_thermal_runaway", point.use, point, [item], run_s=140.0, must=must)
 
 
 def _overcharge(dice: Dice) -> Case:

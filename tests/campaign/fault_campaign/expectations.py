@@ -45,11 +45,17 @@ class Expectation:
 _VOLTAGE = ("CELL_OVER_VOLTAGE", "CELL_UNDER_VOLTAGE", "DEEP_DISCHARGE")
 # what is out of the range that the pack file takes for possible is not taken for a value
 _CELL = (*_VOLTAGE, "CELL_VOLTAGE_SPREAD", "STRING_VOLTAGE_MISMATCH", "CELL_VOLTAGE_MISSING")
-_CELL_DOUBT = ("CELL_VOLTAGE_STUCK", "CELL_VOLTAGE_RATE", "CELL_OPEN_WIRE", "REDUNDANT_CELL_VOLTAGE_MISMATCH")
+_CELL_DOUBT = (
+    "CELL_VOLTAGE_STUCK",
+    "CELL_VOLTAGE_RATE",
+    "CELL_OPEN_WIRE",
+    "REDUNDANT_CELL_VOLTAGE_MISMATCH",
+    "THERMAL_RUNAWAY_WARNING",
+)
 _HEAT = ("OVER_TEMPERATURE_CHARGE", "OVER_TEMPERATURE_DISCHARGE")
 _COLD = ("UNDER_TEMPERATURE_CHARGE", "UNDER_TEMPERATURE_DISCHARGE")
 _TEMPERATURE = (*_HEAT, *_COLD, "TEMPERATURE_SPREAD", "TEMPERATURE_MISSING")
-_TEMPERATURE_DOUBT = ("TEMPERATURE_STUCK", "TEMPERATURE_RATE")
+_TEMPERATURE_DOUBT = ("TEMPERATURE_STUCK", "TEMPERATURE_RATE", "THERMAL_RUNAWAY_WARNING")
 _CURRENT = (
     "OVER_CURRENT_CHARGE",
     "OVER_CURRENT_DISCHARGE",
@@ -58,7 +64,10 @@ _CURRENT = (
     "REDUNDANT_CURRENT_MISMATCH",
 )
 _CURRENT_DOUBT = ("CURRENT_STUCK", "CURRENT_RATE")
-_RUNAWAY = ("THERMAL_RUNAWAY",)
+# One thing that looks like a runaway only warns; but a sensor that climbs as a burning cell does
+# cannot be told from one.
+_SUSPICION = ("THERMAL_RUNAWAY_WARNING",)
+_RUNAWAY = (*_SUSPICION, "THERMAL_RUNAWAY_ALARM", "THERMAL_RUNAWAY_EMERGENCY")
 _FRAMES = (
     "CELL_VOLTAGE_MISSING",
     "TEMPERATURE_MISSING",
@@ -120,8 +129,8 @@ EXPECTED: dict[str, Expectation] = {
     "overcharge": Expectation((*_VOLTAGE, "OVER_CURRENT_CHARGE", *_HEAT)),
     "overdischarge": Expectation((*_VOLTAGE, "OVER_CURRENT_DISCHARGE", *_HEAT)),
     # ---- temperature
-    "temperature_offset": Expectation(_TEMPERATURE, (*_TEMPERATURE_DOUBT, *_RUNAWAY)),
-    "temperature_gain": Expectation(_TEMPERATURE, (*_TEMPERATURE_DOUBT, *_RUNAWAY)),
+    "temperature_offset": Expectation(_TEMPERATURE, _TEMPERATURE_DOUBT),
+    "temperature_gain": Expectation(_TEMPERATURE, _TEMPERATURE_DOUBT),
     "temperature_noise": Expectation(_TEMPERATURE, _TEMPERATURE_DOUBT),
     "temperature_drift": Expectation(_TEMPERATURE, (*_TEMPERATURE_DOUBT, *_RUNAWAY)),
     "temperature_stuck": Expectation(_TEMPERATURE, _TEMPERATURE_DOUBT),
@@ -186,13 +195,13 @@ EXPECTED: dict[str, Expectation] = {
         (), ("LINK_VOLTAGE_MISSING", "LINK_LIVE", "CONTACTOR_WELDED", *_CLOSING)
     ),
     # ---- inputs
-    "insulation": Expectation(("LOW_INSULATION",)),
+    "insulation": Expectation(("LOW_INSULATION",), _SUSPICION),
     "insulation_unknown": Expectation(("INSULATION_MISSING",)),
     "interlock_open": Expectation(("INTERLOCK_OPEN",), _DEVICE_OPENED),
     "emergency_stop": Expectation(("EMERGENCY_STOP",), _DEVICE_OPENED),
-    "smoke": Expectation(("SMOKE_ALARM",)),
-    "gas": Expectation(("GAS_ALARM",)),
-    "pressure": Expectation(("PRESSURE_ALARM",), _RUNAWAY),
+    "smoke": Expectation(("SMOKE_ALARM",), _SUSPICION),
+    "gas": Expectation(("GAS_ALARM",), _SUSPICION),
+    "pressure": Expectation(("PRESSURE_ALARM",), _SUSPICION),
     "pressure_unavailable": Expectation((), _NOT_HEARD),
     "input_unknown": Expectation(("SAFETY_INPUT_MISSING",)),
     "charging_plug": Expectation(("PLUGGED_IN_WHILE_DRIVING",)),

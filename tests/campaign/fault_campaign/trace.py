@@ -43,7 +43,7 @@ class _Scan:
     """Contactor feedback as sent: 0 open, 1 closed, other: unknown; None: the frame was not sent."""
     input_unknown: bool
     """The frames say of a safety input that its state is unknown."""
-    bleed: BoolArray
+    hottest_core_degc: float
     state: int
 
 
@@ -240,9 +240,9 @@ class Tap:
         ) -> Any:
             frames = scan_frames(sensed, readings, closed, switches, *rest)
             state = trace.states[-1][1] if trace.states else State.INIT
-            bleed = device.bleed.copy()
+            hottest = float(np.nanmax(twin.source.truth().cell_core_degc, initial=-np.inf))
             trace.scans.append(
-                _Scan(self._now_s, sensed, readings, switches, *self._reported(frames), bleed, int(state))
+                _Scan(self._now_s, sensed, readings, switches, *self._reported(frames), hottest, int(state))
             )
             return frames
 

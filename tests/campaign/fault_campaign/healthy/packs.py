@@ -61,15 +61,15 @@ class HealthyPack:
 
 
 FLEET: tuple[HealthyPack, ...] = (
-    HealthyPack("car, 10 Hz", 1, 96, 40, 12, 3, 0.1, 0.0004, False, True),
-    HealthyPack("car, poor sensors, 10 Hz", 1, 108, 40, 12, 6, 0.1, 0.0005, True, True),
-    HealthyPack("robot, 10 Hz", 1, 14, 4, 14, 2, 0.1, 0.00005, True),
-    HealthyPack("bus, 10 Hz", 6, 200, 30, 20, 5, 0.1, 0.002, True),
-    HealthyPack("truck", 8, 240, 30, 20, 5, 1.0, 0.05, False),
-    HealthyPack("truck, poor sensors", 8, 240, 30, 20, 10, 1.0, 0.05, True),
-    HealthyPack("storage rack", 1, 400, 60, 20, 4, 1.0, 0.01, True, True),
-    HealthyPack("container", 30, 400, 60, 20, 10, 1.0, 0.4475, False),
-    HealthyPack("container, poor sensors", 30, 400, 60, 20, 20, 1.0, 0.4394, True),
+    HealthyPack("car, 10 Hz", 1, 96, 40, 12, 3, 0.1, 0.0002, False, True),
+    HealthyPack("car, poor sensors, 10 Hz", 1, 108, 40, 12, 6, 0.1, 0.00025, True, True),
+    HealthyPack("robot, 10 Hz", 1, 14, 4, 14, 2, 0.1, 0.00003, True),
+    HealthyPack("bus, 10 Hz", 6, 200, 30, 20, 5, 0.1, 0.001, True),
+    HealthyPack("truck", 8, 240, 30, 20, 5, 1.0, 0.03, False),
+    HealthyPack("truck, poor sensors", 8, 240, 30, 20, 10, 1.0, 0.03, True),
+    HealthyPack("storage rack", 1, 400, 60, 20, 4, 1.0, 0.00552, True, True),
+    HealthyPack("container", 30, 400, 60, 20, 10, 1.0, 0.4665, False),
+    HealthyPack("container, poor sensors", 30, 400, 60, 20, 20, 1.0, 0.4665, True),
 )
 """The packs that live through the healthy hours; shares of cell-hours add up to 1."""
 
