@@ -121,8 +121,8 @@ SWITCHES = {
     ),
     "PLUGGED_IN_WHILE_DRIVING": ({"charging_plug": 1, "current_a": -9.0}, {"charging_plug": 0}),
 }
-# What needs a story of its own is told in test_monitor.py, test_contactors.py, test_plausibility.py and
-# test_actuators.py.
+# What needs a story of its own is told in test_monitor.py, test_contactors.py, test_plausibility.py,
+# test_actuators.py and test_runaway.py.
 ELSEWHERE = {
     "CELL_OPEN_WIRE",
     "CELL_VOLTAGE_STUCK",
@@ -157,6 +157,9 @@ ELSEWHERE = {
     "MONITOR_DIED",
     "FAULT_RECORD_CORRUPT",
     "FAULT_RECORD_NOT_WRITTEN",
+    "THERMAL_RUNAWAY_WARNING",
+    "THERMAL_RUNAWAY_ALARM",
+    "THERMAL_RUNAWAY_EMERGENCY",
 }
 LIMIT_ROWS = [row for row in FAULT_TABLE if row.name in QUANTITIES]
 SWITCH_ROWS = [row for row in FAULT_TABLE if row.name in SWITCHES]

@@ -7,12 +7,13 @@ the pack is loaded. A key that is ``null``, or absent without default, switches 
 from __future__ import annotations
 
 from openbms_core.chemistry import DEEP_DISCHARGE
-from openbms_core.config_file import NonNegative, Positive, StrictModel
+from openbms_core.config_file import NonNegative, Positive
+from openbms_core.protection_runaway import RunawayProtection
 
 __all__ = ["Protection", "with_cell_defaults"]
 
 
-class Protection(StrictModel):
+class Protection(RunawayProtection):
     """Thresholds that are judged beside the limit triples; differences are magnitudes."""
 
     deep_discharge_voltage_v: Positive | None = None

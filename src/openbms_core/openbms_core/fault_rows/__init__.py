@@ -7,6 +7,7 @@ from openbms_core.fault_rows.limits import LIMIT_ROWS
 from openbms_core.fault_rows.missing import MISSING_ROWS
 from openbms_core.fault_rows.plausibility import PLAUSIBILITY_ROWS
 from openbms_core.fault_rows.row import Action, Authority, FaultRow, Timing
+from openbms_core.fault_rows.runaway import RUNAWAY_ROWS
 from openbms_core.fault_rows.system import SYSTEM_ROWS
 
 __all__ = ["FAULT_TABLE", "Action", "Authority", "FaultRow", "Timing"]
@@ -18,6 +19,7 @@ FAULT_TABLE: tuple[FaultRow, ...] = (
     *CONTACTORS_ROWS,
     *INPUTS_ROWS,
     *ACTUATORS_ROWS,
+    *RUNAWAY_ROWS,
     *SYSTEM_ROWS,
 )
 """Every row, with its default timing."""
