@@ -95,7 +95,7 @@ def run(
         bad["late"]
         or bad["missed"]
         or bad["false_alarms"]
-        or any(p.get("broken") for p in result["parts"].values())
+        or any(part.get(what) for part in result["parts"].values() for what in ("broken", "wrong"))
     ):
         raise typer.Exit(1)
 

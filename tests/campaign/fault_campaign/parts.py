@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from fault_campaign.brief import brief
 from fault_campaign.healthy.packs import FLEET, HealthyPack
 from fault_campaign.healthy.run import HealthyRun
 from fault_campaign.judge import judge
@@ -114,7 +115,7 @@ def pure_part(draws: int, seed: int, jobs: int, kept: Path, progress: Progress) 
         "unforeseen": dict(Counter(name for row in rows for name in row.get("unforeseen", ()))),
         "unexplained_warnings": dict(Counter(name for row in rows for name in row.get("warnings", ()))),
         "simulated_hours": round(sum(row.get("simulated_s", 0.0) for row in rows) / 3600.0, 3),
-        "cases": rows,
+        "cases": [brief(row) for row in rows],
     }
 
 

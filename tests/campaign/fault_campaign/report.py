@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import platform
 import statistics
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fault_campaign import page_text
-from openbms_core.faults import FAULT_BY_ID
+from fault_campaign.brief import key_demand, share_used
 
 __all__ = ["load", "page", "save", "stamp", "summary"]
 
@@ -90,23 +89,6 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
     ]
 
 
-def _key_demand(row: Row) -> Row | None:
-    """Give the demand by which a case is timed: of a row that opens, if any, that nearest to its deadline."""
-    demands = row.get("demands", [])
-    opening = [
-        demand
-        for demand in demands
-        if any(name not in FAULT_BY_ID or FAULT_BY_ID[name].opens for name in demand["rows"])
-    ]
-    return max(opening or demands, key=_used, default=None)
-
-
-def _used(demand: Row) -> float:
-    """Give what share of its time a demand has used."""
-    reaction = demand["reaction_s"]
-    return math.inf if reaction is None else float(reaction / demand["deadline_s"])
-
-
 def _by_kind(rows: list[Row]) -> list[str]:
     kinds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -121,10 +103,10 @@ def _by_kind(rows: list[Row]) -> list[str]:
 def _kind_line(kind: str, rows: list[Row]) -> tuple[Any, ...]:
     outcomes = Counter(row["outcome"] for row in rows)
     alarms = sum(bool(row.get("false_alarms")) for row in rows)
-    demands = [demand for row in rows if (demand := _key_demand(row)) is not None]
+    demands = [demand for row in rows if (demand := key_demand(row)) is not None]
     timed = [demand for demand in demands if demand["reaction_s"] is not None]
     median = f"{statistics.median(demand['reaction_s'] for demand in timed):.2f}" if timed else "–"
-    worst = max(timed, key=_used, default=None)
+    worst = max(timed, key=share_used, default=None)
     text = f"{worst['reaction_s']:.2f} of {worst['deadline_s']:g} (`{worst['by']}`)" if worst else "–"
     counted = [outcomes[name] for name in ("in time", "quiet", "late", "missed")]
     return (f"`{kind}`", len(rows), *counted, alarms, median, text)

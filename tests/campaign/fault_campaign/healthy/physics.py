@@ -34,7 +34,7 @@ class FastCells:
     soc, degc : float
         At the start.
     spread : dict of str to float
-        Standard deviation of capacity, resistance and soc.
+        Standard deviation of capacity, resistance and soc; share of weak cells.
     """
 
     def __init__(
@@ -53,8 +53,10 @@ class FastCells:
             return np.clip(rng.standard_normal(shape), -3.0, 3.0) * sigma
 
         self._p, self._parallel = p, parallel
-        self._per_ah = 1.0 / (p.capacity_ah * (1.0 + differ(spread["capacity"])))
-        self.factor = 1.0 + differ(spread["resistance"])
+        # a few cells are worse than the rest, and still healthy
+        weak = rng.random(shape) < spread["weak"]
+        self._per_ah = 1.0 / (p.capacity_ah * (1.0 + differ(spread["capacity"])) * np.where(weak, 0.94, 1.0))
+        self.factor = (1.0 + differ(spread["resistance"])) * np.where(weak, 1.25, 1.0)
         self.soc = np.clip(soc + differ(spread["soc"]), 0.0, 1.0)
         grid = np.linspace(-0.05, 1.10, _STEPS)
         axis = np.concatenate(([-0.05], p.ocv_soc, [1.10]))

@@ -81,7 +81,7 @@ class HealthyRun:
         self.file = loaded(pack)
         self._q = POOR if pack.pessimistic else GOOD
         noise = Noise(rng, pack.cells)
-        capacity, resistance, soc = self._q.spread
+        capacity, resistance, soc, weak = self._q.spread
         self._usage = Usage(rng, pack.scan_period_s)
         self._cells = FastCells(
             pack.strings,
@@ -90,7 +90,7 @@ class HealthyRun:
             rng,
             float(rng.uniform(0.2, 0.9)),
             self._usage.ambient_degc,
-            {"capacity": capacity, "resistance": resistance, "soc": soc},
+            {"capacity": capacity, "resistance": resistance, "soc": soc, "weak": weak},
         )
         self._front_ends = CellVoltages(pack, self._q, rng, noise)
         self._second = CellVoltages(pack, self._q, rng, noise)

@@ -39,8 +39,8 @@ class Quality:
     """Probability of a front end's frames to be lost in a scan."""
     jitter: float
     """Largest deviation of a scan from its period, as a share."""
-    spread: tuple[float, float, float]
-    """Between cells: capacity, resistance, SoC."""
+    spread: tuple[float, float, float, float]
+    """Between cells: capacity, resistance, SoC; share of cells that are weaker than the rest."""
 
 
 GOOD = Quality(
@@ -59,7 +59,7 @@ GOOD = Quality(
     0.002,
     1e-4,
     0.05,
-    (0.008, 0.03, 0.004),
+    (0.008, 0.03, 0.004, 0.0),
 )
 """What good series hardware does: 16-bit front ends, simultaneous sampling, 1 ‰ string voltage."""
 POOR = Quality(
@@ -78,7 +78,7 @@ POOR = Quality(
     0.01,
     1e-3,
     0.3,
-    (0.03, 0.12, 0.012),
+    (0.03, 0.1, 0.012, 0.005),
 )
 """The bad end of what is still healthy: 12 bits, NTCs of 5 %, aged cells; frames lost once in 1000 scans."""
 
