@@ -1,10 +1,16 @@
-"""Delay and false alarms of the thermal-runaway watch over random courses, against the bare GB rule and foxBMS's limits.
+"""Delay and false alarms of the thermal-runaway watch over random courses, against the bare GB rule and
+foxBMS's limits.
 
-Runaways: a growing short or heat from outside in one cell, cells of three kinds, a sensor at every first to twelfth cell
-with 5 to 30 s of lag, noise up to 0.5 K, resolution up to 1 K, lost frames. *Criterion*: the moment from which GB
-38031-2025 C.5.3.7 is met by what a sensor would show without noise and by the true voltage of a cell that it lies at.
-Healthy hours: hard driving, fast charging on a cold plate, an uneven heater, sun on one side, rest; the same sensors.
-Both physics are in ``tests/support/runaway_courses.py``. Run: ``openbms-env python benchmarks/runaway_watch.py
+Runaways: a growing short or heat from outside in one cell, cells of three kinds, a sensor at every first to
+twelfth cell
+with 5 to 30 s of lag, noise up to 0.5 K, resolution up to 1 K, lost frames. *Criterion*: the moment from
+which GB
+38031-2025 C.5.3.7 is met by what a sensor would show without noise and by the true voltage of a cell that
+it lies at.
+Healthy hours: hard driving, fast charging on a cold plate, an uneven heater, sun on one side, rest; the
+same sensors.
+Both physics are in ``tests/support/runaway_courses.py``. Run: ``openbms-env python
+benchmarks/runaway_watch.py
 [--courses 300] [--cell-hours 100000] [--processes 2]``.
 """
 
@@ -54,6 +60,7 @@ class BareRule:
         self._rising_s = np.zeros(len(self._cells))
 
     def step(self, t_s: float, volts: FloatArray, degc: FloatArray, dt_s: float) -> bool:
+        """Take a scan; tell whether the rule is met."""
         self._past.append((t_s, volts, degc))
         while self._past[0][0] < t_s - 60.0 - 1e-6:
             self._past.popleft()
@@ -73,13 +80,16 @@ class BareRule:
 
 
 class FoxLimits:
-    """foxBMS 2: over-temperature (its third limit; 500 events of 10 ms, then 1 s), spread of 10 K from the mean (likewise)."""
+    """foxBMS 2: over-temperature (its third limit; 500 events of 10 ms, then 1 s), spread of 10 K from the
+    mean (likewise).
+    """
 
     def __init__(self, pack: PackFile) -> None:
         self._limit_degc = pack.limits.discharge_temperature_max_degc.safety
         self._hot_s = self._spread_s = 0.0
 
     def step(self, degc: FloatArray, dt_s: float) -> tuple[bool, bool]:
+        """Take a scan; tell whether either limit has tripped."""
         self._hot_s = self._hot_s + dt_s if (degc >= self._limit_degc).any() else 0.0
         apart = np.abs(degc - degc.mean()).max() > 10.0
         self._spread_s = self._spread_s + dt_s if apart else 0.0
@@ -103,6 +113,7 @@ class Criterion:
         return np.append(self._course.true_sensors_degc, self._course.degc[self._course.runaway.cell])
 
     def step(self, dt_s: float) -> None:
+        """Follow the course by one scan."""
         course, degc = self._course, self._degc()
         if course.t_s <= course.runaway.at_s:
             self._full_v = course.volts[course.runaway.cell]
@@ -169,7 +180,8 @@ def run_course(seed: int) -> Outcome | None:
         dip_share=float(rng.uniform(0.05, 0.5)), collapse_degc=float(rng.uniform(170.0, 220.0)),
     )  # fmt: skip
     course = PackCourse(
-        pack, seed=seed, kind=kind, sensors=draw_sensors(rng), soc=float(rng.uniform(0.4, 0.9)), runaway=runaway,
+        pack, seed=seed, kind=kind, sensors=draw_sensors(rng), soc=float(rng.uniform(0.4, 0.9)),
+        runaway=runaway,
         start_degc=float(rng.uniform(0.0, 35.0)),
     )  # fmt: skip
     day = HealthyDay(course, str(rng.choice(("rest", "drive", "cold_charge"))), c_rate=1.0)
@@ -221,7 +233,8 @@ def run_healthy(seed: int) -> tuple[float, dict[str, int]]:
     kind = KINDS[int(rng.integers(len(KINDS)))]
     kind = replace(kind, plate_s=float(rng.uniform(300.0, 3000.0)))
     course = PackCourse(
-        pack, seed=seed, kind=kind, sensors=draw_sensors(rng), soc=0.8, start_degc=float(rng.uniform(-10.0, 35.0)),
+        pack, seed=seed, kind=kind, sensors=draw_sensors(rng), soc=0.8, start_degc=float(rng.uniform(-10.0,
+        35.0)),
         spread=float(rng.uniform(0.02, 0.08)), weak=(int(rng.integers(cells)), float(rng.uniform(1.2, 1.8))),
     )  # fmt: skip
     if rng.random() < 0.3:
@@ -271,7 +284,8 @@ def print_courses(outcomes: list[Outcome]) -> None:
         print(f"{name:16} {percentiles(delays)} {len(hidden) - len(delays):7d}")
     slow = [o for o in outcomes if o.slow and o.cell_s - o.seen_s >= 600.0]
     print(
-        f"\nSlow ramps that a sensor showed (5 K above its peers) 10 min before the criterion at the cell: {len(slow)}"
+        "\nSlow ramps that a sensor showed (5 K above its peers) 10 min before the criterion at the cell: "
+        f"{len(slow)}"
     )
     print(f"{'':16}{'at 10 min before':>18}{'median lead [min]':>19}")
     for name in _DETECTORS:

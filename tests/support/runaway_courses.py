@@ -1,9 +1,13 @@
 """Courses of healthy packs and of thermal runaways, for tests and benchmarks of the watch over raw values.
 
-Independent of the digital twin: one thermal node a cell with its neighbours and a cooling plate, a lagging sensor, an
-equivalent circuit with one RC pair, and for one cell a growing short and four decomposition reactions. The kinetics are
-those of Hatchard et al. (2001) as Kim et al. used them (J. Power Sources 170 (2007) 476): frequency factor, activation
-energy, heat and content of SEI, anode, cathode and electrolyte. Everything else (temperatures of separator and collapse,
+Independent of the digital twin: one thermal node a cell with its neighbours and a cooling plate, a lagging
+sensor, an
+equivalent circuit with one RC pair, and for one cell a growing short and four decomposition reactions. The
+kinetics are
+those of Hatchard et al. (2001) as Kim et al. used them (J. Power Sources 170 (2007) 476): frequency factor,
+activation
+energy, heat and content of SEI, anode, cathode and electrolyte. Everything else (temperatures of separator
+and collapse,
 couplings, lags) is drawn from ranges that are written down here.
 """
 
@@ -55,7 +59,8 @@ SEI_AT_FIRST = 0.033
 def pack_file(
     cells: int, cells_each: int, *, strings: int = 1, scan_period_s: float = 0.1, **protection: Any
 ) -> PackFile:
-    """Give the demonstration pack with another topology: so many cells, one sensor at so many of each string."""
+    """Give the demonstration pack with another topology: so many cells, one sensor at so many of each
+    string."""
     data = load_pack("demo_96s_nmc").file.model_dump()
     sensors = cells // cells_each
     data["topology"] = {
@@ -123,7 +128,8 @@ KINDS = (NMC, LFP, LARGE)
 class Sensors:
     """Temperature and voltage sensors of a course.
 
-    ``refresh_s``: time between two new temperature values; 0: every scan. ``lost``: share of scans in which the values of
+    ``refresh_s``: time between two new temperature values; 0: every scan. ``lost``: share of scans in which
+    the values of
     the scan before are seen again (lost frames).
     """
 
@@ -145,7 +151,8 @@ class Sensors:
 class Runaway:
     """What happens to one cell.
 
-    ``short_w_per_heat`` is the power of the short, in K/s of its cell: 0.05 is a slow ramp, 1 a fast one. ``heated``: the
+    ``short_w_per_heat`` is the power of the short, in K/s of its cell: 0.05 is a slow ramp, 1 a fast one.
+    ``heated``: the
     heat comes from outside, no short.
     """
 
@@ -303,7 +310,8 @@ class PackCourse:
         return np.asarray(strings + self.sensors.string_noise_v * self.rng.standard_normal(len(strings)))
 
     def seen(self) -> tuple[FloatArray, FloatArray, float]:
-        """Give cell voltages [V], sensor temperatures [°C] as they are measured, and the age of the latter [s]."""
+        """Give cell voltages [V], sensor temperatures [°C] as they are measured, and the age of the latter
+        [s]."""
         s, rng = self.sensors, self.rng
         if s.lost and rng.random() < s.lost:
             return self._shown_v, self._shown_degc, self.t_s - self._refreshed_s
@@ -358,7 +366,8 @@ def circumstances(strings: int = 1, since_switching_s: float = 1e3) -> Circumsta
 class HealthyDay:
     """Load, plate and heat from outside of a healthy pack, from minute to minute.
 
-    ``mode``: drive (accelerates and brakes hard), cold_charge (fast, on a cold plate), heater (uneven), sun (on one side),
+    ``mode``: drive (accelerates and brakes hard), cold_charge (fast, on a cold plate), heater (uneven), sun
+    (on one side),
     rest, mixed (one after the other).
     """
 

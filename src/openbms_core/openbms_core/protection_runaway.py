@@ -1,6 +1,7 @@
 """Thresholds of the thermal-runaway watch: keys ``runaway_…`` of the section ``protection`` of the pack file.
 
-Where no source is named the value is this project's own: the smallest at which healthy packs gave no warning in
+Where no source is named the value is this project's own: the smallest at which healthy packs gave no
+warning in
 ``benchmarks/runaway_watch.py``, with room above it.
 """
 

@@ -1,7 +1,8 @@
 """Rows of the thermal-runaway watch: warning, alarm, emergency. Each is a row of its own name, since they are
 not three limits of one quantity.
 
-The watch confirms what it sees itself, so the rows have no debounce. Fault-tolerant times: 10 s for a reaction
+The watch confirms what it sees itself, so the rows have no debounce. Fault-tolerant times: 10 s for a
+reaction
 to evidence that is there; the watch's own time is measured in ``benchmarks/runaway_watch.py``.
 """
 
@@ -21,7 +22,7 @@ RUNAWAY_ROWS: list[FaultRow] = [
             "One indicator of a thermal runaway: a cell heats or its voltage falls as its neighbours do not, "
             "or gas, smoke, pressure or insulation say so.",
             "The charge limit is zero, so is regeneration; no balancing, no heating. Driving goes on.",
-            "Stop where it is safe, in the open. Do not charge; have the pack checked before it is used again.",
+            "Stop where it is safe, in the open. Do not charge; have the pack checked before further use.",
             level=Level.RECOMMENDED, comparison="above", limit=0.0, unit="indicators",
             action=Action.NO_BALANCING | Action.NO_HEATING | Action.END_CHARGING, factors=(0.0, 1.0),
             needs=((*_TEMPERATURE, "cell_voltage_v"),)),

@@ -1,15 +1,20 @@
 """Thermal-runaway watch: what raw values show of a cell that heats itself.
 
 Channels of evidence (:mod:`runaway_temperature`, :mod:`runaway_voltage`, :mod:`runaway_string`,
-:mod:`runaway_surroundings`), none of which believes an estimate. Evidence counts for ``protection.runaway_evidence_hold_s``, so that indicators
+:mod:`runaway_surroundings`), none of which believes an estimate. Evidence counts for
+``protection.runaway_evidence_hold_s``, so that indicators
 that follow each other count together; that of a value that is lost does not age.
 
 - *Warning*: one indicator. *Alarm*: two independent ones, that is through different measuring chains: a
-  temperature sensor, a second one that began to rise apart from the first, the cell voltages (one however many
-  cells), the string's own voltage where it agrees to a cell's drop, gas, smoke, pressure, insulation. A cell voltage that has fallen, though not enough to be an indicator,
+  temperature sensor, a second one that began to rise apart from the first, the cell voltages (one however
+  many
+  cells), the string's own voltage where it agrees to a cell's drop, gas, smoke, pressure, insulation. A
+  cell voltage that has fallen, though not enough to be an indicator,
   counts beside a rising sensor that lies at the same cell.
-- *Emergency*: GB 38031-2025 C.5.3.7, "(a or b) and c": a) the voltage of a cell fell by more than 25 %, b) the
-  maker's highest operating temperature is reached, c) the temperature rises by 1 °C/s or more for 3 s; where b)
+- *Emergency*: GB 38031-2025 C.5.3.7, "(a or b) and c": a) the voltage of a cell fell by more than 25 %, b)
+  the
+  maker's highest operating temperature is reached, c) the temperature rises by 1 °C/s or more for 3 s;
+  where b)
   and c) are met by one sensor, and a) by a cell that this sensor lies at.
 """
 
@@ -90,7 +95,7 @@ class RunawayWatch(Watch):
         return Reading(float(temperatures.rate_k_per_s[sensor]), self._place(sensor))
 
     def _indicators(self, confirmed: Reading) -> Reading:
-        """Count independent indicators; the place is that of the newest of the temperatures, else voltages."""
+        """Count independent indicators; the place is that of the newest temperature, else voltage."""
         temperatures, voltages = self.temperatures, self.voltages
         count, place = self.surroundings.active(), -1
         volts, hot = voltages.active(), temperatures.active()

@@ -1,7 +1,10 @@
-"""Does the pack's own voltage sensor agree that a cell has dropped? It is another measuring chain than the cell's.
+"""Does the pack's own voltage sensor agree that a cell has dropped? It is another measuring chain than the
+cell's.
 
-While no cell drops, the difference of the string's voltage and the sum of its cells has a mean and a scatter. When
-a cell drops by more than a quarter and the difference stays where it was, the voltage is really gone; where the
+While no cell drops, the difference of the string's voltage and the sum of its cells has a mean and a
+scatter. When
+a cell drops by more than a quarter and the difference stays where it was, the voltage is really gone; where
+the
 cell's own measurement is wrong, the difference grows by the drop.
 """
 
@@ -22,7 +25,8 @@ LEVEL_S = 10.0
 SETTLED_S = 10.0
 """They count after this time without a drop."""
 SKIPPED_S, AGREED_S = 0.3, 0.8
-"""Of a drop the beginning is left out, since the two are not read at the same moment; then it must agree until this time."""
+"""Of a drop the beginning is left out, since the two are not read at the same moment; then it must agree
+until this time."""
 ALLOWED = 0.3
 """Of the drop, for the mean and for three standard deviations of the difference."""
 

@@ -1,8 +1,10 @@
 """Thermal runaway, seen by temperature sensors: one that rises as its peers do not.
 
 Values are averaged into steps of half a second; a rate is the least-squares slope over the last steps. Three
-windows look at once: a short one for the criterion of GB 38031-2025 C.5.3.7 c) (1 °C/s, sustained for 3 s), two
-longer ones for slow rises. Each is as long as noise, resolution, scan period and refresh of the sensors ask for
+windows look at once: a short one for the criterion of GB 38031-2025 C.5.3.7 c) (1 °C/s, sustained for 3 s),
+two
+longer ones for slow rises. Each is as long as noise, resolution, scan period and refresh of the sensors ask
+for
 (:func:`window_rows`). A rise counts only where
 
 - it exceeds the median rate of all sensors by the threshold *and once more by that median*: under load a bad
@@ -69,7 +71,8 @@ def window_rows(
 ) -> int:
     """Give how many steps a window needs.
 
-    It covers its nominal time, :data:`READINGS` refreshes of the sensors and as many bits at the threshold, and
+    It covers its nominal time, :data:`READINGS` refreshes of the sensors and as many bits at the threshold,
+    and
     the slope of pure noise stays :data:`CERTAINTY` standard deviations below the threshold: white noise σ of
     values that are new every ``refresh_s`` gives a slope with the standard deviation σ·sqrt(12·refresh / W³)
     over the time W (least squares, many values).
@@ -246,7 +249,8 @@ class TemperatureCourses:
         self.evidence_age_s[evidence] = 0.0
 
     def _refresh_and_quantum(self) -> tuple[float, float]:
-        """Give the time between two new values of the typical sensor [s], in whole scans, and its resolution [K].
+        """Give the time between two new values of the typical sensor [s], in whole scans, and its
+        resolution [K].
 
         Before anything has moved the latter is taken as 1 K.
         """
@@ -279,7 +283,7 @@ class TemperatureCourses:
         if not candidate.any():
             return nothing
         remains = np.full_like(slopes, -np.inf)
-        for number in np.flatnonzero(candidate.any(axis=1)):
+        for number in np.flatnonzero(candidate.any(axis=1)).tolist():
             window = self._history[end - rows[number] : end]
             covered_s = self._times[end - 1] - self._times[end - rows[number]]
             remains[number] = self._net_rise(window, refresh_s) / covered_s
@@ -301,7 +305,8 @@ class TemperatureCourses:
     def _net_rise(self, window: FloatArray, refresh_s: float) -> FloatArray:
         """Give the net rise of each column without its two steepest stretches [K].
 
-        Of its own and of that beyond the peers the smaller one. A stretch is as long as a jump may seem to be: the
+        Of its own and of that beyond the peers the smaller one. A stretch is as long as a jump may seem to
+        be: the
         two blocks that it lies in, or the time between two values.
         """
         size = max(1, len(window) // BLOCKS)

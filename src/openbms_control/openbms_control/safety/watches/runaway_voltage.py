@@ -1,25 +1,26 @@
 """Thermal runaway, seen by cell voltages: one that falls as current and neighbours do not explain.
 
-Every cell is followed against the median of its string (of two cells against the other one). Both have a level,
+Every cell is followed against the median of its string (of two cells against the other one). Both have a
+level,
 their exponential mean over half a minute; what counts is how far the cell fell below its level beyond
 
     (fall of the median) + |movement of the median|,
 
-so that a cell whose resistance is up to twice that of its neighbours, or nothing of it, never counts, whatever
-flows: the overpotential of a cell and of the median follow the same current through the same dynamics, and the
+so that a cell whose resistance is up to twice that of its neighbours, or nothing of it, never counts,
+whatever
+flows: the overpotential of a cell and of the median follow the same current through the same dynamics, and
+the
 level is linear in both. While a cell is fallen its level stands still.
 
-=========  ====================================================================================================
-fallen     beyond half of ``runaway_voltage_dip_v``, at once or within half an hour: supports a rising temperature
-           at the same place (the mean of half a minute against that of half an hour, by the same rule)
-dip        fallen beyond ``runaway_voltage_dip_v``, and recovered: an internal short that burnt free
-drop       fallen by more than a quarter of its level (GB 38031-2025 C.5.3.7 a)
-lost       no value any more right after it had fallen beyond ``runaway_voltage_dip_v``
-=========  ====================================================================================================
+- *fallen*: beyond half of ``runaway_voltage_dip_v``, at once, or by the mean of half a minute against that of
+  half an hour. It supports a rising temperature at the same place.
+- *dip*: fallen beyond ``runaway_voltage_dip_v``, and recovered: an internal short that burnt free.
+- *drop*: fallen by more than a quarter of its level (GB 38031-2025 C.5.3.7 a).
+- *lost*: no value any more right after it had fallen beyond ``runaway_voltage_dip_v``.
 
-Not counted: what is gone before every cell has been read anew (front ends are not read at the same moment), more
-than three cells at once (a front end, not a cell), a fall that the next cell up or down makes good (a loose
-sense wire), and small falls of a cell that is nearly empty or whose bleed has just switched.
+Not counted: what is gone before every cell has been read anew (front ends are not read at the same moment),
+more than three cells at once (a front end, not a cell), a fall that the next cell up or down makes good (a
+loose sense wire), and small falls of a cell that is nearly empty or whose bleed has just switched.
 """
 
 from __future__ import annotations
