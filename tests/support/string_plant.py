@@ -108,10 +108,12 @@ class PlantRun:
     ----------
     rig : Rig
     plant : StringPlant
+    ticks : int
+        Calls of the monitor between two scans, as the node makes them.
     """
 
-    def __init__(self, rig: Any, plant: StringPlant) -> None:
-        self.rig, self.plant = rig, plant
+    def __init__(self, rig: Any, plant: StringPlant, ticks: int = 4) -> None:
+        self.rig, self.plant, self.ticks = rig, plant, ticks
         self.temperature_degc = 25.0
         self.lost = False
         """Scans do not arrive."""
@@ -128,20 +130,20 @@ class PlantRun:
             self._from_a.append(self.plant.currents_a)
 
     def scan(self, **values: Any) -> Any:
-        """Go on by one scan period, with ticks of the monitor in between as in the node."""
-        rig, period_s = self.rig, self.rig.period_s
+        """Go on by one scan period, with ticks of the monitor in between."""
+        rig, part_s = self.rig, self.rig.period_s / (self.ticks + 1)
         self._from_a = []
-        for _ in range(4):
-            self._plant(period_s / 5.0)
-            rig.tick(period_s / 5.0)
-        self._plant(period_s / 5.0)
+        for _ in range(self.ticks):
+            self._plant(part_s)
+            rig.tick(part_s)
+        self._plant(part_s)
         if self.lost:
-            return rig.tick(period_s / 5.0)
+            return rig.tick(part_s)
         plant, passed = self.plant, np.array(self._from_a)
         rig.feedback = plant.feedback().ravel()
         cells_v = np.repeat((plant.terminal_v() + self.wrong_v) / plant.cells, plant.cells)
         return rig.step(
-            period_s / 5.0,
+            part_s,
             **{
                 "cells_v": cells_v,
                 "current_a": passed.mean(axis=0),

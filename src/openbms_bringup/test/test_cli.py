@@ -125,6 +125,7 @@ def edited(folder: Path, kind: str, name: str, old: str, new: str) -> Path:
             "to: supply_voltage_v",
             "contactors.precharge: precharge is judged by voltage",
         ),
+        ("break_current_a: 5.0", "break_current_a: 30.0", "zero current would never be waited for"),
     ],
 )
 def test_a_pack_that_driver_or_monitor_would_refuse_is_refused_before_it_runs(

@@ -11,6 +11,7 @@ import yaml
 from openbms_bringup.plan import Choices, main, make_plan, stop_deadline_s
 from openbms_core.config_file import ConfigError
 from openbms_core.pack import load_pack
+from openbms_core.resources import find_config
 
 
 def parameters(plan, node: str) -> dict:
@@ -84,6 +85,15 @@ def test_as_a_program_it_prints_json_and_writes_files(tmp_path: Path, capsys) ->
     estimators = yaml.safe_load((tmp_path / "bms.yaml").read_text())
     kept = estimators["/**/soc_estimator"]["ros__parameters"]["state_file"]
     assert Path(kept).parent == tmp_path, "and an estimate of its own"
+
+
+def test_a_launch_refuses_a_pack_that_does_not_fit_together(tmp_path: Path, capsys) -> None:
+    pack = tmp_path / "bad.yaml"
+    text = find_config("packs", "demo_96s_nmc").read_text(encoding="utf-8")
+    pack.write_text(text.replace("command_valid_for_s: 0.5", "command_valid_for_s: 0.1"), encoding="utf-8")
+    assert main(["--system", "demo", "--pack", str(pack), "--parameters-to", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{pack}:" in said and "contactors.command_valid_for_s: 0.1 s is shorter than two scan" in said
 
 
 def test_as_a_program_it_refuses_in_a_sentence(tmp_path: Path, capsys) -> None:

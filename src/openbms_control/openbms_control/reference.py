@@ -7,14 +7,15 @@ import inspect
 import sys
 from pathlib import Path
 
+from openbms_control.reference_states import states_page
 from openbms_control.safety.limits import HORIZON_S, REASONS, RECOVERY_TIME_S
 from openbms_core.chemistry import DEEP_DISCHARGE, INSIDE_K, INSIDE_LOW_V, INSIDE_V, USUAL_LIMITS
 from openbms_core.faults import FAULT_TABLE, SOFTWARE_ALLOWANCE_S, Action, FaultRow
 from openbms_core.foxbms_entries import FOXBMS_ENTRIES, FOXBMS_VERSION
-from openbms_core.pack import Limits
+from openbms_core.pack import Contactors, Limits
 from openbms_core.protection import Protection
 
-__all__ = ["faults_page", "foxbms_page", "limits_page", "main", "protection_page"]
+__all__ = ["faults_page", "foxbms_page", "limits_page", "main", "protection_page", "states_page"]
 
 NOMINAL_SCAN_S, NOMINAL_DEADLINE_S, NOMINAL_OPENING_S = 0.1, 0.3, 0.1
 
@@ -85,7 +86,8 @@ def _limit(row: FaultRow) -> str:
     if row.limit in Limits.model_fields:
         return f"{row.comparison} `limits.{row.limit}.{row.level.name.lower()}`"
     if isinstance(row.limit, str):
-        return f"{row.comparison} `protection.{row.limit}`"
+        section = "contactors" if row.limit in Contactors.model_fields else "protection"
+        return f"{row.comparison} `{section}.{row.limit}`"
     return (
         f"{row.comparison} {row.limit:g} {row.unit}"
         if row.limit == row.limit
@@ -233,6 +235,7 @@ def main() -> None:
         ("limits.md", limits_page()),
         ("protection.md", protection_page()),
         ("foxbms.md", foxbms_page()),
+        ("states.md", states_page()),
     ):
         (folder / name).write_text(page, encoding="utf-8")
 

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from openbms_control.safety.explain import INHIBITS
+from openbms_control.safety.joining import LEFT_OUT
 from openbms_control.safety.limits import REASONS
 from openbms_core.faults import FAULT_BY_ID
 from openbms_core.types import UNKNOWN, State
@@ -18,9 +20,7 @@ def check(status):
         what, _, reason = code.partition(":")
         assert re.fullmatch(r"close|drive|charge|discharge|balancing|heating|string_\d+", what), code
         head = reason.partition(":")[0]
-        known = {"measurement_incomplete", "stopping", "no_string", "precharge_resistor_hot", "charging_plug",
-                 "ignition", "voltage", "current", "voltage_unknown", "waiting", "blocked", "isolated",
-                 "device"}  # fmt: skip
+        known = {item.partition(":")[2] for item in INHIBITS} | set(LEFT_OUT)
         assert head in FAULT_BY_ID or head in REASONS or head in known, code
         assert text[0].isupper() and text.endswith("."), text
     assert status.explanation.endswith(".")

@@ -26,6 +26,7 @@ FOLDER = next(
         ("limits.md", reference.limits_page),
         ("protection.md", reference.protection_page),
         ("foxbms.md", reference.foxbms_page),
+        ("states.md", reference.states_page),
     ],
 )
 def test_the_committed_page_is_the_generated_one(name, page):

@@ -340,7 +340,8 @@ def check_timing(pack: LoadedPack) -> None:
     try:
         rows = fault_rows(pack.file)
     except ConfigError as error:
-        at = place_in_file(pack, "faults")
+        unknown = next(name for name in pack.file.faults if name not in FAULT_NAMES)
+        at = place_in_file(pack, "faults", unknown)
         raise ConfigError([f"{at}: {problem}" for problem in error.problems]) from None
     problems = _timing_problems(rows, pack.file)
     if problems:

@@ -15,7 +15,7 @@ from openbms_core.faults import Action
 from openbms_core.pack import PackFile
 from openbms_core.types import UNKNOWN, FinalLimits, PackMeasurement, State
 
-__all__ = ["Inhibit", "closing_inhibits", "explain_state", "inhibits"]
+__all__ = ["INHIBITS", "REASONS", "STATES", "Inhibit", "closing_inhibits", "explain_state", "inhibits"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,17 @@ class Inhibit:
 
 
 _MEASUREMENT = "measurement_incomplete"
+
+INHIBITS: dict[str, str] = {
+    "close:stopping": "The monitor is being stopped.",
+    f"close:{_MEASUREMENT}": "Something that is needed is not measured, or there is no fresh scan; also for "
+    "`balancing` and `heating`.",
+    "close:no_string": "Every string is taken out by STRING_ISOLATED.",
+    "close:precharge_resistor_hot": "The precharge resistor has no room for another attempt yet.",
+    "drive:charging_plug": "The charging plug is in, or nobody knows.",
+    "drive:ignition": "The ignition is off, or nobody knows.",
+}
+"""Codes of what is inhibited that are neither faults nor reasons of limits, and what they mean."""
 
 
 def closing_inhibits(
@@ -148,7 +159,7 @@ def inhibits(
     return list({inhibit.code: inhibit for inhibit in found}.values())
 
 
-_STATES = {
+STATES: dict[State, str] = {
     State.INIT: "Starting: the contactors are open.",
     State.STANDBY: "The contactors are open; the pack is ready.",
     State.PRECHARGE: "The contactors are being closed.",
@@ -158,14 +169,22 @@ _STATES = {
     State.OPENING: "Zero current is requested; the contactors open at zero current or at the deadline.",
     State.FAULT: "The contactors are open; a fault forbids closing.",
 }
+"""What each state means."""
 
-_REASONS = {
+REASONS: dict[str, str] = {
+    "start": "The monitor has started.",
+    "ready": "Measurements are complete.",
+    "requested": "It was requested.",
     "stopped": "The monitor was told to stop.",
     "limp_home_expired": "Power limits stayed away for longer than the pack file allows.",
     "charging_plug": "The charging plug is in.",
     "key_off": "The ignition was switched off.",
     "faults_cleared": "All faults that forbid closing are gone.",
 }
+"""Codes of ``reason`` beside ``fault:<ID>``, and what they mean."""
+
+_UNSAID = ("start", "ready", "requested")
+"""Reasons that the state itself says."""
 
 
 def explain_state(
@@ -191,12 +210,12 @@ def explain_state(
         Monotonic time [s].
     """
     contactors = machine.contactors
-    parts = [_STATES[machine.state]]
+    parts = [STATES[machine.state]]
     code, _, fault = machine.reason.partition(":")
     if fault:
         parts.append(manager.row(fault).explanation)
-    elif code in _REASONS:
-        parts.append(_REASONS[code])
+    elif code not in _UNSAID:
+        parts.append(REASONS.get(code, ""))
     if machine.state == State.PRECHARGE:
         parts.append(_precharge(contactors, pack, sensed))
     elif machine.state == State.OPENING:

@@ -9,7 +9,18 @@ import numpy as np
 from openbms_control.safety.contactor_bank import ContactorBank, Sensed
 from openbms_core.pack import PackFile
 
-__all__ = ["JoiningJudge", "LeftOut"]
+__all__ = ["LEFT_OUT", "JoiningJudge", "LeftOut"]
+
+LEFT_OUT: dict[str, str] = {
+    "voltage": "Its voltage is too far from that of the link, or of a closed string.",
+    "current": "Too much current flows while it would join.",
+    "voltage_unknown": "Its voltage, or that of the link, is not known.",
+    "waiting": "It fits, or its turn has not come; it joins next.",
+    "blocked": "It was about to join when closing became forbidden.",
+    "isolated": "One of its own contactors failed; it stays out until STRING_ISOLATED is cleared by name.",
+    "device": "The device, which moves its own contactors, has not closed it.",
+}
+"""Why a string is not connected."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +30,7 @@ class LeftOut:
     Attributes
     ----------
     code : str
-        ``voltage``, ``current``, ``voltage_unknown``, ``waiting``, ``blocked``, ``isolated`` or ``device``.
+        One of :data:`LEFT_OUT`.
     text : str
         The same for people, as the end of a sentence about the string.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 from openbms_control.safety.contactors import ContactorSequencer, Sensed
 from openbms_control.safety.wear import ContactorRecord
@@ -19,33 +19,20 @@ CLOSING_TARGETS = (State.DRIVE, State.CHARGE, State.CONNECTED)
 class Event(Enum):
     """What can move the state machine; the order is the priority when several are true at once."""
 
-    FAULT = auto()
-    """A row of the fault table that opens contactors is active or latched."""
-    STOP = auto()
-    """The node is told to stop."""
-    SHUTDOWN = auto()
-    """Limp-home has expired."""
-    REQUEST_STANDBY = auto()
-    BLOCKED = auto()
-    """Closing is forbidden now."""
-    END_CHARGING = auto()
-    """A fault forbids charging, but not driving."""
-    KEY_OFF = auto()
-    """The ignition has been switched off, and DRIVE is what it is for."""
-    PLUGGED_IN = auto()
-    """The charging plug is in, and no current flows that could not be broken."""
-    REQUEST_CLOSE = auto()
-    """DRIVE, CHARGE or CONNECTED was requested and granted."""
-    READY = auto()
-    """Measurements are complete."""
-    CLOSED = auto()
-    """Every string is closed, or left out."""
-    OPENED_WITH_FAULT = auto()
-    """Contactors are open; a fault forbids closing."""
-    OPENED = auto()
-    """Contactors are open."""
-    CLEARED = auto()
-    """No fault forbids closing any more."""
+    FAULT = "a row of the fault table that opens contactors is active or latched"
+    STOP = "the monitor is told to stop (SIGINT, deactivation)"
+    SHUTDOWN = "limp-home has expired: power limits have stayed away for too long"
+    REQUEST_STANDBY = "STANDBY is requested"
+    BLOCKED = "a row that forbids closing, but opens nothing, is active or latched"
+    END_CHARGING = "a row that forbids charging, but not driving, is active or latched"
+    KEY_OFF = "the ignition has been off for its debounce, and DRIVE is what it is for"
+    PLUGGED_IN = "the charging plug is in, and no current flows that could not be broken"
+    REQUEST_CLOSE = "DRIVE, CHARGE or CONNECTED was requested and granted"
+    READY = "measurements are complete"
+    CLOSED = "every string is closed, or left out"
+    OPENED_WITH_FAULT = "the contactors are open; a fault forbids closing"
+    OPENED = "the contactors are open"
+    CLEARED = "no fault forbids closing any more"
 
 
 _CLOSED = {State.DRIVE, State.CHARGE, State.CONNECTED}
@@ -213,11 +200,7 @@ class StateMachine:
 
     def _events(self, inputs: Inputs, t_s: float) -> dict[Event, str]:
         """Give the events that are true now, with their reason, in the order of priority."""
-        closed = opened = False
-        if self.state == State.PRECHARGE and inputs.sensed is not None and inputs.may_close:
-            closed = self.contactors.step_closing(inputs.sensed, t_s)
-        elif self.state == State.OPENING:
-            opened = self.contactors.opened(inputs.sensed, t_s)
+        opened = self.state == State.OPENING and self.contactors.opened(inputs.sensed, t_s)
         fault = f"fault:{inputs.fault}"
         true = {
             Event.FAULT: fault if inputs.fault else "",
@@ -235,7 +218,6 @@ class StateMachine:
             and not self._stopping
             else "",
             Event.READY: "ready" if inputs.ready else "",
-            Event.CLOSED: "requested" if closed else "",
             Event.OPENED_WITH_FAULT: fault if opened and inputs.fault else "",
             Event.OPENED: self.reason if opened else "",
             Event.CLEARED: "faults_cleared" if inputs.ready and not inputs.fault else "",
@@ -245,18 +227,31 @@ class StateMachine:
     def _leave(self, inputs: Inputs, t_s: float) -> bool:
         """Follow the first event that moves the state; tell whether OPENING was entered."""
         for event, reason in self._events(inputs, t_s).items():
-            after = transition(self.state, event, self.requested)
-            if after == self.state:
-                continue
-            self.previous, self.state, self.reason, self._entered_s = self.state, after, reason, t_s
-            if after == State.PRECHARGE:
-                assert inputs.sensed is not None
-                self.contactors.begin_closing(self.requested, inputs.sensed, t_s)
-            elif after == State.OPENING:
-                self.requested = State.STANDBY
-                self.contactors.begin_opening(self.previous, t_s)
-            return after == State.OPENING
+            if self._follow(event, reason, inputs, t_s):
+                return self.state == State.OPENING
+        # only where nothing leads out: in the step that gives up no contactor is closed any more
+        if (
+            self.state == State.PRECHARGE
+            and inputs.sensed is not None
+            and inputs.may_close
+            and self.contactors.step_closing(inputs.sensed, t_s)
+        ):
+            self._follow(Event.CLOSED, "requested", inputs, t_s)
         return False
+
+    def _follow(self, event: Event, reason: str, inputs: Inputs, t_s: float) -> bool:
+        """Move the state by an event; tell whether it moved."""
+        after = transition(self.state, event, self.requested)
+        if after == self.state:
+            return False
+        self.previous, self.state, self.reason, self._entered_s = self.state, after, reason, t_s
+        if after == State.PRECHARGE:
+            assert inputs.sensed is not None
+            self.contactors.begin_closing(self.requested, inputs.sensed, t_s)
+        elif after == State.OPENING:
+            self.requested = State.STANDBY
+            self.contactors.begin_opening(self.previous, t_s)
+        return True
 
     def _step_opening(self, inputs: Inputs, t_s: float, *, asked_before: bool) -> None:
         if inputs.fault:  # a fault that comes up while it opens by request shortens the wait

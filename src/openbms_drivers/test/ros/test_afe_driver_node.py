@@ -19,6 +19,7 @@ from rclpy.task import Future  # noqa: E402
 
 from openbms_core.config_file import ConfigError  # noqa: E402
 from openbms_core.pack import LoadedPack  # noqa: E402
+from openbms_core.resources import find_config  # noqa: E402
 from openbms_core.ros.executor import make_executor  # noqa: E402
 from openbms_core.ros.interfaces import interface_type, qos_profile, topic_row  # noqa: E402
 from openbms_core.types import State  # noqa: E402
@@ -182,6 +183,20 @@ def test_what_it_refuses(
     world = World(request.node.name, **parameters)
     try:
         with pytest.raises(ConfigError, match=said):
+            world.node.start()
+    finally:
+        world.close()
+
+
+def test_it_refuses_a_pack_that_does_not_fit_together(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    pack = tmp_path / "bad.yaml"
+    text = find_config("packs", "demo_96s_nmc").read_text(encoding="utf-8")
+    pack.write_text(text.replace("command_valid_for_s: 0.5", "command_valid_for_s: 0.1"), encoding="utf-8")
+    world = World(request.node.name, pack=str(pack))
+    try:
+        with pytest.raises(
+            ConfigError, match=rf"{pack}:\d+: contactors.command_valid_for_s: 0.1 s is shorter"
+        ):
             world.node.start()
     finally:
         world.close()
