@@ -20,19 +20,19 @@ from typing import Annotated
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 import typer
-from reaction.fault_classes import CLASSES
+from reaction.fault_classes import CLASSES, FaultClass
 from reaction.latency import measure
 from reaction.matching import Latency
 from reaction.report import content, page
-from reaction.system import LOADS, may_have_priority, write_pack
-from reaction.trips import ClassResult, run_class
+from reaction.system import LOADS, busy, may_have_priority, write_pack
+from reaction.trips import ClassResult, Stand, run_class
 from rich.console import Console
 from rich.progress import Progress
 
 import openbms_core.ros  # noqa: F401 - before any message
 
 KEPT = Path(__file__).resolve().parents[1] / "docs" / "validation"
-_TRIP_S = {"safety": 8.0, "driver": 8.0, "": 3.5}
+_TRIP_S = {"safety": 5.0, "driver": 5.0, "": 2.3}
 """What a trip takes with its recovery, about."""
 _CALM_S = 20.0
 
@@ -71,15 +71,17 @@ def main(
         if count > 0
     ]
     trials = [
-        (entry, timing, one, one == "loaded" and True in schedulings, count)
+        (timing, one, one == "loaded" and True in schedulings, count)
         for timing, count in (("as shipped", trips_shipped), ("at once", trips))
         for one in (LOADS if trips_load == "both" else (trips_load,))
-        for entry in wanted
         if count > 0
     ]
     needed_s = sum(_CALM_S + period * count for *_, period, count in conditions)
-    needed_s += sum(_CALM_S + _TRIP_S[entry.kills] * count for entry, *_, count in trials)
-    console.print(f"{len(conditions)} latencies, {len(trials)} trials: about {needed_s / 60.0:.0f} minutes")
+    needed_s += sum(_CALM_S + _TRIP_S[entry.kills] * count for *_, count in trials for entry in wanted)
+    console.print(
+        f"{len(conditions)} conditions of latency, {len(wanted)} classes of trips under {len(trials)} "
+        f"conditions: about {needed_s / 60.0:.0f} minutes"
+    )
     if plan:
         return
     latencies: list[Latency] = []
@@ -102,20 +104,11 @@ def main(
                 notes.append(
                     f"{name}: not measured ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
                 )
-        for number, (entry, timing, one, priority, count) in enumerate(trials):
-            task = progress.add_task(f"{entry.name}, {timing}, {one}", total=count)
+        for number, (timing, one, priority, count) in enumerate(trials):
             pack = write_pack(folder / "packs", at_once=timing == "at once")
-
-            def said(done: int, lost: int, task: int = task, name: str = entry.name, one: str = one) -> None:
-                text = f"{name}, {one}" + (f", {lost} lost" if lost else "")
-                progress.update(task, completed=done + lost, description=text)
-
-            results.append(
-                run_class(
-                    folder / f"trips_{number}", pack, entry, timing=timing, load=one, priority=priority,
-                    count=count, progress=said,
-                )
-            )  # fmt: skip
+            stand = Stand(folder / f"trips_{number}", pack, priority=priority)
+            with busy(one):
+                results += [_try(progress, stand, entry, timing, one, count) for entry in wanted]
     notes.append(f"It took {(time.monotonic() - began_s) / 60.0:.0f} minutes.")
     data = content(latencies, results, notes)
     arguments = shlex.join(sys.argv[1:])
@@ -130,7 +123,24 @@ def main(
         )
 
 
-def _chosen(names: str) -> list[object]:
+def _try(
+    progress: Progress, stand: Stand, entry: FaultClass, timing: str, load: str, count: int
+) -> ClassResult:
+    scheduling = "SCHED_FIFO" if stand.priority else "ordinary"
+    result = ClassResult(entry.name, timing, load, scheduling, entry.foxbms_ms)
+    name = f"{entry.name}, {timing}, {load}"
+    task = progress.add_task(name, total=count)
+
+    def said(done: int, lost: int) -> None:
+        text = name + (f", {lost} lost" if lost else "")
+        progress.update(task, completed=done + lost, description=text)
+
+    run_class(stand, entry, result, count, said)
+    stand.drop()  # the evidence of one class must not count in the next
+    return result
+
+
+def _chosen(names: str) -> list[FaultClass]:
     known = {entry.name: entry for entry in CLASSES}
     asked = [name.strip() for name in names.split(",") if name.strip()] or list(known)
     unknown = [name for name in asked if name not in known]

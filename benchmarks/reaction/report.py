@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sysconfig
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -82,6 +83,7 @@ def _class_content(one: ClassResult) -> dict[str, Any]:
     trips = one.trips
     return {
         "class": one.name, "timing": one.timing, "load": one.load, "scheduling": one.scheduling,
+        "opened_for": dict(Counter(trip.reason for trip in trips).most_common()),
         "trips": len(trips), "lost": one.lost, "restarts": one.restarts, "notes": one.notes,
         "zero_asked_first": sum(trip.in_order for trip in trips),
         "opened_small_or_at_deadline": sum(trip.allowed for trip in trips),
@@ -133,7 +135,8 @@ def _latency_lines(latencies: list[dict[str, Any]]) -> list[str]:
 
 def _trip_lines(classes: list[dict[str, Any]]) -> list[str]:
     heads = ("Class", "Timing", "Beside, scheduling", "Trips", "Lost", "Zero asked", "Open on the bus",
-             "Contactors open", "Largest current [A]", "In order", "Allowed", "foxBMS 2")  # fmt: skip
+             "Contactors open", "Largest current [A]", "In order", "Allowed", "foxBMS 2",
+             "Opened for")  # fmt: skip
     lines = ["## Trips", "", _TRIPS, "", _row(heads), _row(["---"] * len(heads))]
     for one in classes:
         times = [
@@ -142,10 +145,12 @@ def _trip_lines(classes: list[dict[str, Any]]) -> list[str]:
         ]
         order = "–" if one["class"].endswith("_killed") else one["zero_asked_first"]
         fox = f"{one['foxbms_to_open_ms']:.0f}" if one["foxbms_to_open_ms"] else "–"
+        several = len(one["opened_for"]) > 1
+        reasons = ", ".join(f"{name} ({n})" if several else name for name, n in one["opened_for"].items())
         lines.append(
             _row((one["class"], one["timing"], f"{one['load']}, {one['scheduling']}", one["trips"],
                   len(one["lost"]), *times, one["largest_current_at_opening_a"], order,
-                  one["opened_small_or_at_deadline"], fox))
+                  one["opened_small_or_at_deadline"], fox, reasons))
         )  # fmt: skip
     lost = [
         f"- {one['class']} ({one['timing']}): {text}"

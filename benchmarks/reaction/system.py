@@ -187,7 +187,7 @@ class Bench(BmsSystem):
         deadline = time.monotonic() + timeout_s
         reason = ""
         while time.monotonic() < deadline:
-            state = self.wait("state", timeout_s=5.0)
+            state = self.wait("state", timeout_s=max(1.0, deadline - time.monotonic()))
             if state.state == State.DRIVE:
                 return
             if state.state == State.STANDBY:

@@ -15,10 +15,10 @@ from bms_system import contactors_closed, contactors_open
 
 from openbms_core.types import State
 from reaction.fault_classes import FaultClass
-from reaction.system import Bench, busy
+from reaction.system import Bench
 from reaction.witness import Carried
 
-__all__ = ["ClassResult", "Trip", "run_class"]
+__all__ = ["ClassResult", "Stand", "Trip", "run_class"]
 
 _PATIENCE_S = 20.0
 _DEADLINE_TOLERANCE_S = 0.03
@@ -40,6 +40,12 @@ class Trip:
         The real contactors were open (as the twin says once a scan).
     current_a : float
         Magnitude of the real current, the last time that it was told with closed contactors.
+    in_order : bool
+        Zero current was asked for before the command to open.
+    allowed : bool
+        The current was below the break current, or the deadline was reached.
+    reason : str
+        What the monitor opened for; empty where it did not.
     """
 
     zero_s: float | None
@@ -48,6 +54,7 @@ class Trip:
     current_a: float
     in_order: bool
     allowed: bool
+    reason: str
 
 
 @dataclass
@@ -112,7 +119,18 @@ class _Trial:
             current_a,
             asked_s is not None and (command_s is None or asked_s <= command_s),
             current_a < self.contactors.break_current_a or reached,
+            self._reason(begin_s - to_system_s),
         )
+
+    def _reason(self, begin_s: float) -> str:
+        """Give what the monitor opened for."""
+        if self.entry.kills == "safety":
+            return "commands expired"
+        opening = (State.OPENING, State.FAULT)
+        with contextlib.suppress(AssertionError):
+            message = self.bench.wait("state", lambda m: m.state in opening, 3.0, since=begin_s)
+            return str(message.reason).removeprefix("fault:")
+        return ""
 
     def _heard(self, topic: str) -> list[tuple[float, Any]]:
         with self.bench._new:
@@ -169,18 +187,8 @@ def _in_short(error: Exception) -> str:
     return " ".join(filter(None, (f"{type(error).__name__}:", lines[0] if lines else "", told)))[:400]
 
 
-def run_class(
-    folder: Path,
-    pack: str,
-    entry: FaultClass,
-    *,
-    timing: str,
-    load: str,
-    priority: bool,
-    count: int,
-    progress: Callable[[int, int], None],
-) -> ClassResult:
-    """Have one class trip so many times; what goes wrong with a trip is counted, and the next one follows.
+class Stand:
+    """One running system for many trips, started anew where it does not recover.
 
     Parameters
     ----------
@@ -188,44 +196,58 @@ def run_class(
         For the system's files.
     pack : str
         Pack file.
-    entry : FaultClass
-        What is tried.
-    timing : str
-        Name of the pack's timing, for the table.
-    load : str
-        ``idle`` or ``loaded``.
     priority : bool
         Driver and monitor have SCHED_FIFO.
+    """
+
+    def __init__(self, folder: Path, pack: str, *, priority: bool) -> None:
+        self._folder, self._pack, self.priority = folder, pack, priority
+        self._bench: Bench | None = None
+        self._starts = 0
+
+    def bench(self) -> Bench:
+        """Give the system with closed contactors; start it where none runs."""
+        if self._bench is None:
+            self._starts += 1
+            self._bench = Bench(self._folder / f"run_{self._starts}", self._pack, priority=self.priority)
+            self._bench.bring_up()
+        return self._bench
+
+    def drop(self) -> None:
+        """End the system."""
+        bench, self._bench = self._bench, None
+        if bench is not None:
+            with contextlib.suppress(Exception):
+                bench.close()
+
+
+def run_class(
+    stand: Stand, entry: FaultClass, result: ClassResult, count: int, progress: Callable[[int, int], None]
+) -> None:
+    """Have one class trip so many times; what goes wrong with a trip is counted, and the next one follows.
+
+    Parameters
+    ----------
+    stand : Stand
+        The system.
+    entry : FaultClass
+        What is tried.
+    result : ClassResult
+        Filled.
     count : int
         How many trips.
     progress : callable
         Gets the trips done and those lost so far.
     """
-    scheduling = "SCHED_FIFO" if priority else "ordinary"
-    result = ClassResult(entry.name, timing, load, scheduling, entry.foxbms_ms)
-    bench: Bench | None = None
-    with busy(load):
-        for number in range(count):
-            try:
-                if bench is None:
-                    bench = Bench(folder / f"run_{result.restarts}", pack, priority=priority)
-                    bench.bring_up()
-                result.trips.append(_Trial(bench, entry).once())
-            except Exception as error:
-                result.lost.append(_in_short(error))
-            progress(len(result.trips), len(result.lost))
-            if number + 1 == count:
-                break
-            try:
-                if bench is not None:
-                    _Trial(bench, entry).recover()
-            except Exception as error:
-                result.notes.append(f"system started anew, since not recovered: {_in_short(error)}")
-                result.restarts += 1
-                with contextlib.suppress(Exception):
-                    assert bench is not None
-                    bench.close()
-                bench = None
-    if bench is not None:
-        bench.close()
-    return result
+    for _ in range(count):
+        try:
+            result.trips.append(_Trial(stand.bench(), entry).once())
+        except Exception as error:
+            result.lost.append(_in_short(error))
+        progress(len(result.trips), len(result.lost))
+        try:
+            _Trial(stand.bench(), entry).recover()
+        except Exception as error:
+            result.notes.append(f"system started anew, since not recovered: {_in_short(error)}")
+            result.restarts += 1
+            stand.drop()
