@@ -1,8 +1,7 @@
 """Thresholds of the thermal-runaway watch: keys ``runaway_…`` of the section ``protection`` of the pack file.
 
-Where no source is named the value is this project's own: the smallest at which healthy packs gave no
-warning in
-``benchmarks/runaway_watch.py``, with room above it.
+Where no source is named the value is this project's own, chosen over the courses of
+``benchmarks/runaway_watch.py`` (which prints delays and false alarms for the values that stand here).
 """
 
 from __future__ import annotations
