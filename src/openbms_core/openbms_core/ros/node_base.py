@@ -6,7 +6,6 @@ A node is thin: it converts, calls its pure core, converts and publishes. What a
 from __future__ import annotations
 
 import difflib
-import math
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -27,8 +26,9 @@ from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.ros.clocks import elapsed_s
 from openbms_core.ros.convert import time_to_msg
 from openbms_core.ros.executor import run_nodes
+from openbms_core.ros.freshness import Freshness
 from openbms_core.ros.interfaces import interface_type, listening, qos_profile, topic_row
-from openbms_core.ros.real_time import Granted, RealTimeOptions, parse_processors, tidy
+from openbms_core.ros.real_time_side import RealTimeSide
 from openbms_core.topics import DIAGNOSTICS
 
 __all__ = ["BmsNode", "Freshness", "run_nodes"]
@@ -37,35 +37,7 @@ _OF_EVERY_NODE = ("can_interface", "can_channel", "can_host", "can_port")
 """A starter tells every node where the bus is; most do not ask."""
 
 
-class Freshness:
-    """Age of something received, by the receiver's monotonic clock, and whether it is still valid.
-
-    Parameters
-    ----------
-    limit_s : float
-        Time for which it is valid, unless it says its own.
-    """
-
-    def __init__(self, limit_s: float) -> None:
-        self.limit_s = limit_s
-        self._received = -math.inf
-        self._valid_for_s = limit_s
-
-    def renew(self, now_s: float, valid_for_s: float | None = None) -> None:
-        """Note a reception at ``now_s``; ``valid_for_s`` is its own expiry where it has one."""
-        self._received = now_s
-        self._valid_for_s = self.limit_s if valid_for_s is None else valid_for_s
-
-    def age_s(self, now_s: float) -> float:
-        """Give the time since the last reception (infinite if there was none)."""
-        return now_s - self._received
-
-    def fresh(self, now_s: float) -> bool:
-        """Tell whether it was received and has not expired."""
-        return self.age_s(now_s) <= self._valid_for_s
-
-
-class BmsNode(LifecycleNode):  # type: ignore[misc]
+class BmsNode(RealTimeSide, LifecycleNode):  # type: ignore[misc]
     """A lifecycle node that brings itself up unless ``autostart`` is false.
 
     Subclasses override ``declare``, ``configure``, ``activate``, ``deactivate``, ``release`` and
@@ -106,9 +78,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
             False,
             "The bus is the digital twin's: only then may this node use simulated time",
         )
-        self.real_time = self._real_time_options() if self.fail_safe else None
-        self._real_time_status: list[DiagnosticStatus] = []
-        self._dealt_with = 0
+        self.ask_for_real_time(fail_safe=self.fail_safe)
         self.declare()
         self._warn_of_unknown_parameters()
         self._diagnostics = self.create_publisher(
@@ -197,46 +167,6 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
                 "Leave it false, or set bus_is_simulated where the bus is the digital twin's."
             )
 
-    # ---- real time ----
-
-    def _real_time_options(self) -> RealTimeOptions:
-        """Declare and read what a fail-safe node may ask of the computer for its process."""
-        self.parameter("real_time_priority", 0, "SCHED_FIFO priority of the process, 1 … 49; 0: ordinary")
-        self.parameter("cpu_affinity", "", "Processors it may run on, such as '1' or '0,2-3'; empty: all")
-        self.parameter("lock_memory", False, "Keep its memory from being paged out")
-        self.parameter(
-            "collect_in_idle", True, "Collect garbage right after a scan was dealt with, and never before"
-        )
-        try:
-            return RealTimeOptions(
-                self.value("real_time_priority"),
-                parse_processors(self.value("cpu_affinity")),
-                self.value("lock_memory"),
-                self.value("collect_in_idle"),
-            )
-        except ConfigError as error:
-            raise ConfigError(f"{self.get_name()}: parameter {error}") from None
-
-    def say_real_time(self, granted: Granted) -> None:
-        """Say what its process was granted, once in the log and always on /diagnostics."""
-        for sentence in granted.refused:
-            self.get_logger().warning(sentence)
-        in_force = ", ".join(granted.in_force) or "nothing was asked for"
-        self.get_logger().info(f"real time: {in_force}")
-        self._real_time_status = [
-            DiagnosticStatus(
-                level=bytes([1 if granted.refused else 0]),
-                name=f"{self.get_fully_qualified_name()}/real_time",
-                message=" ".join(granted.refused) or in_force,
-                values=[KeyValue(key="in_force", value=in_force)],
-            )
-        ]
-
-    def dealt_with_scan(self) -> None:
-        """Say that nothing waits now: the next scan is a while away, so garbage may be collected."""
-        self._dealt_with += 1
-        tidy(self._dealt_with)
-
     # ---- time ----
 
     def now_s(self) -> float:
@@ -321,7 +251,7 @@ class BmsNode(LifecycleNode):  # type: ignore[misc]
 
     def _publish_diagnostics(self) -> None:
         self._status.hardware_id = self._pack.file.serial if self._pack is not None else ""
-        message = DiagnosticArray(status=[self._status, *self._real_time_status])
+        message = DiagnosticArray(status=[self._status, *self.real_time_status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 

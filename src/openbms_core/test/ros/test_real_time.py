@@ -38,7 +38,7 @@ class FailSafe(BmsNode):
         if self.turns == 20:
             threading.Thread(target=threading.Event().wait, name="later", daemon=True).start()
         if self.turns == 30:
-            status = [(s.name, s.level[0], s.message) for s in self._real_time_status]
+            status = [(s.name, s.level[0], s.message) for s in self.real_time_status]
             print("status", status, flush=True)
 
 run_nodes([FailSafe])
