@@ -147,7 +147,7 @@ class ClosedLoop:
         )
         self.now_s = 1000.0 + self._random.random()
         self._wall_s = 1.7e9
-        self.trace = Trace(self.pack)
+        self.trace = Trace(self.pack, messages)
         self._tap = Tap(self.twin, self.trace, messages)
         self.faults: tuple[SystemFault, ...] = ()
         self._set_s = self.now_s
@@ -169,7 +169,7 @@ class ClosedLoop:
         self._thermal = ThermalCommand(
             heater=float(settings.ambient_degc < 5.0),
             pump=self._random.uniform(0.4, 1.0),
-            fan=self._random.uniform(0.0, 1.0),
+            fan=self._random.uniform(0.4, 1.0),
             chiller=0.0,
             reason="campaign",
             valid_for_s=3.0,

@@ -124,7 +124,7 @@ EXPECTED: dict[str, Expectation] = {
     "connection_resistance": Expectation((*_CELL, *_TEMPERATURE), (*_CELL_DOUBT, *_RUNAWAY)),
     "cell_thermal_runaway": Expectation(
         (*_CELL, *_TEMPERATURE, "SMOKE_ALARM", "GAS_ALARM", "PRESSURE_ALARM"),
-        (*_CELL_DOUBT, *_TEMPERATURE_DOUBT, *_RUNAWAY),
+        (*_CELL_DOUBT, *_TEMPERATURE_DOUBT, *_RUNAWAY, "AFE_OVER_TEMPERATURE"),
     ),
     "overcharge": Expectation((*_VOLTAGE, "OVER_CURRENT_CHARGE", *_HEAT)),
     "overdischarge": Expectation((*_VOLTAGE, "OVER_CURRENT_DISCHARGE", *_HEAT)),

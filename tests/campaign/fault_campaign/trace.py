@@ -53,6 +53,8 @@ class Trace:
     Parameters
     ----------
     pack : LoadedPack
+    layouts : dict of str to Layout
+        Messages of the device: what they cannot hold was not sent so.
 
     Attributes
     ----------
@@ -76,8 +78,8 @@ class Trace:
     decisions : int
     """
 
-    def __init__(self, pack: LoadedPack) -> None:
-        self.pack = pack
+    def __init__(self, pack: LoadedPack, layouts: dict[str, Layout]) -> None:
+        self.pack, self.layouts = pack, layouts
         self.scans: list[_Scan] = []
         self.ticks: list[tuple[float, float]] = []
         self.contacts: list[tuple[float, tuple[bool, ...]]] = []
@@ -191,14 +193,23 @@ class SensedArrays:
         self.current_minimum_a = np.array([piece.min() for piece in pieces])
 
     def _plausible(self, quantity: str, values: FloatArray) -> FloatArray:
-        """Give NaN where a value is outside of the range that the pack file takes for possible."""
-        low, high = np.full(values.shape[1:], np.nan), np.full(values.shape[1:], np.nan)
-        for entry in self.trace.pack.file.device.signals:
-            if entry.to == quantity:
-                index = [i for i, *_ in entry.expanded()] if values.ndim > 1 else ()
-                low[index] = -np.inf if entry.minimum is None else entry.minimum
-                high[index] = np.inf if entry.maximum is None else entry.maximum
-        return np.where((values >= low) & (values <= high), values, np.nan)
+        """Give the values as the frames can hold them; NaN where the pack file takes them for impossible."""
+        shape, trace = values.shape[1:], self.trace
+        low, high, least, most = (np.full(shape, np.nan) for _ in range(4))
+        for entry in trace.pack.file.device.signals:
+            if entry.to != quantity:
+                continue
+            for index, message, signal, _ in entry.expanded():
+                at = index if shape else ()
+                field = trace.layouts[message].fields[signal]
+                ends = [-(1 << (field.length - 1)) + 1, (1 << (field.length - 1)) - 1]
+                if not field.signed:
+                    ends = [0, (1 << field.length) - 2]
+                least[at], most[at] = (end * field.scale + field.offset for end in ends)
+                low[at] = -np.inf if entry.minimum is None else entry.minimum
+                high[at] = np.inf if entry.maximum is None else entry.maximum
+        held = np.clip(values, least, most)
+        return np.where((held >= low) & (held <= high), held, np.nan)
 
     @cached_property
     def cell_sensors_degc(self) -> FloatArray:
