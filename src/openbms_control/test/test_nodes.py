@@ -12,6 +12,7 @@ import yaml
 rclpy = pytest.importorskip("rclpy")
 
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.serialization import deserialize_message  # noqa: E402
 from rclpy.task import Future  # noqa: E402
 
 from openbms_control.ros.battery_state_node import BatteryStateNode  # noqa: E402
@@ -171,7 +172,10 @@ def test_the_command_goes_out_first_but_behind_the_request_for_zero_current_wher
     for name in ("limits", "state", "command"):
         publisher = getattr(node, f"_{name}")
         publish = publisher.publish
-        publisher.publish = lambda m, name=name, publish=publish: (sent.append((name, m)), publish(m))
+        kind = publisher.msg_type
+        publisher.publish = lambda m, name=name, publish=publish, kind=kind: (
+            sent.append((name, deserialize_message(m, kind) if isinstance(m, bytes) else m)), publish(m)
+        )  # fmt: skip
     bench.close()
     bench.rig.values |= cause
     bench.until_state(State.FAULT)

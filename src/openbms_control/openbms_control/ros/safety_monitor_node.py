@@ -10,19 +10,15 @@ from typing import Any
 from openbms_control.ros.fault_messages import faults_to_msg
 from openbms_control.safety.monitor import TICK_PERIOD_S, Decision, SafetyMonitor
 from openbms_control.safety.record import load_record, save_record
+from openbms_core.ros import wire
 from openbms_core.ros.convert import (
     balancing_command_from_msg,
-    contactor_command_to_msg,
-    limits_to_msg,
-    measurement_from_msg,
     power_limits_from_msg,
-    state_to_msg,
     thermal_command_from_msg,
 )
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import PackMeasurement, State
 from openbms_msgs.msg import BalancingCommand, PackDescription, PowerLimits, ThermalCommand
-from openbms_msgs.msg import PackMeasurement as MeasurementMessage
 from openbms_msgs.srv import ClearFaults, RequestState
 
 __all__ = ["SafetyMonitorNode", "main"]
@@ -60,7 +56,9 @@ class SafetyMonitorNode(BmsNode):
         self._state = self.publisher_for("state")
         self._command = self.publisher_for("contactor_command")
         self._faults = self.publisher_for("faults")
-        self.listen("measurement", self._on_measurement)
+        self.listen("measurement", self._on_measurement, raw=wire.MEASUREMENT.raw)
+        direct = [kind.raw for kind in (wire.COMMAND, wire.STATE, wire.LIMITS)]
+        self.get_logger().debug(f"command, state and limits go to the wire as they are: {direct}")
         self.listen("power_limits", self._on_power_limits)
         self.listen("pack_description", self._on_description)
         self.listen("balancing_command", self._on_balancing)
@@ -112,8 +110,13 @@ class SafetyMonitorNode(BmsNode):
 
     # ---- what comes in ----
 
-    def _on_measurement(self, message: MeasurementMessage) -> None:
-        self._decide(measurement_from_msg(message))
+    def _on_measurement(self, received: Any) -> None:
+        try:
+            scan = wire.MEASUREMENT.decode(received)
+        except ValueError as error:  # what is no scan is not taken for one: its age goes on
+            self.get_logger().error(f"measurement refused: {error}", throttle_duration_sec=5.0)
+            return
+        self._decide(scan)
 
     def _on_power_limits(self, message: PowerLimits) -> None:
         self._monitor.take_power_limits(power_limits_from_msg(message), self.monotonic_s())
@@ -191,17 +194,17 @@ class SafetyMonitorNode(BmsNode):
         Where it opens a main contactor it goes last: nobody may hear of the opening before zero current is
         asked for.
         """
-        header, command = self.header(stamp_s), decision.contactor_command
+        serial, command = self.pack.file.serial, decision.contactor_command
         order = (*command.positive.tolist(), *command.negative.tolist())
         opens = any(now < before for now, before in zip(order, self._ordered, strict=True))
         self._ordered = order
         if not opens:
-            self._command.publish(contactor_command_to_msg(command, header))
-            self._state.publish(state_to_msg(decision.status, header))
-        self._limits.publish(limits_to_msg(decision.limits, header))
+            self._command.publish(wire.COMMAND.encode(command, stamp_s, serial))
+            self._state.publish(wire.STATE.encode(decision.status, stamp_s, serial))
+        self._limits.publish(wire.LIMITS.encode(decision.limits, stamp_s, serial))
         if opens:
-            self._state.publish(state_to_msg(decision.status, header))
-            self._command.publish(contactor_command_to_msg(command, header))
+            self._state.publish(wire.STATE.encode(decision.status, stamp_s, serial))
+            self._command.publish(wire.COMMAND.encode(command, stamp_s, serial))
 
     def _save(self, now_s: float) -> None:
         # after the decision is out: a slow disk delays no opening

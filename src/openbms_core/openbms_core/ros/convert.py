@@ -21,9 +21,15 @@ from builtin_interfaces.msg import Duration, Time
 from std_msgs.msg import Header
 
 from openbms_core import types
+from openbms_core.types import State
 from openbms_msgs import msg as messages
 
 __all__ = [
+    "CONTACTORS",
+    "LIMITS",
+    "MEASUREMENT",
+    "STATE",
+    "Conversion",
     "balancing_command_from_msg",
     "balancing_command_to_msg",
     "charge_command_from_msg",
@@ -45,6 +51,7 @@ __all__ = [
     "thermal_command_to_msg",
     "time_from_msg",
     "time_to_msg",
+    "within_float32",
 ]
 
 _UNIT = re.compile(r"_(m3_per_s|degc|ohm|ah|wh|pa|v|a|w|s)$")
@@ -87,9 +94,9 @@ def _array_to_msg(code: str, dtype: Any, value: Any) -> array[Any]:
     return array(code, np.ascontiguousarray(value, dtype=dtype).tobytes())
 
 
-def _float32(value: Any) -> float:
+def within_float32(value: Any) -> float:
+    """Give a number that a float32 field takes: beyond its range infinity, as the wire would say."""
     value = float(value)
-    # a finite number beyond float32 is refused by the message: say infinity, as the wire would
     return math.copysign(math.inf, value) if math.isfinite(value) and abs(value) > _FLOAT32_MAX else value
 
 
@@ -101,24 +108,39 @@ def _writer(field_type: str) -> Callable[[Any], Any]:
     if field_type == "builtin_interfaces/Duration":
         return duration_to_msg
     if field_type == "float":
-        return _float32
+        return within_float32
     return {"double": float, "boolean": bool, "string": str}.get(field_type, int)
+
+
+def _plain_dtype(field_type: str) -> Any:
+    """Give the type of an array of numbers in the plain types: either kind of float is float64 there."""
+    code, dtype = _TYPE_CODES.get(field_type[len("sequence<") : -1], ("", None))
+    return np.float64 if code and code in "fd" else dtype
 
 
 def _reader(field_type: str) -> Callable[[Any], Any]:
     if match := re.fullmatch(r"sequence<(\w+)>", field_type):
         if match[1] in _TYPE_CODES:
-            code, dtype = _TYPE_CODES[match[1]]
-            target = np.float64 if code in "fd" else dtype
-            return lambda value: np.array(value, dtype=target)
+            return partial(np.array, dtype=_plain_dtype(field_type))
         return list
     if field_type == "builtin_interfaces/Duration":
         return time_from_msg
     return lambda value: value
 
 
-class _Conversion:
-    """Field-by-field conversion between one type and its message."""
+class Conversion:
+    """Field-by-field conversion between one type and its message.
+
+    Parameters
+    ----------
+    plain, message : type
+        The plain type and its message.
+
+    Raises
+    ------
+    TypeError
+        A field of one has no partner in the other.
+    """
 
     def __init__(self, plain: type[Any], message: type[Any]) -> None:
         self.plain, self.message = plain, message
@@ -134,12 +156,16 @@ class _Conversion:
         self.writers = [(name, other, _writer(types_of[other])) for name, other in pairs]
         states = {"state", "previous_state", "requested_state"}
         self.readers = [
-            (name, other, types.State if other in states else _reader(types_of[other]))
-            for name, other in pairs
+            (name, other, State if other in states else _reader(types_of[other])) for name, other in pairs
         ]
+        self.dtypes = {
+            name: _plain_dtype(kind) for name, kind in types_of.items() if kind.startswith("sequence<")
+        }
+        """Of arrays of numbers in the plain type, by the message's name."""
         self.stamped = any(item.name == "stamp_s" for item in fields(plain))
 
     def to_msg(self, value: Any, header: Header) -> Any:
+        """Give the message."""
         message = self.message()
         message.header = header
         for name, other, convert in self.writers:
@@ -147,6 +173,7 @@ class _Conversion:
         return message
 
     def from_msg(self, message: Any) -> Any:
+        """Give the plain value."""
         values = {name: convert(getattr(message, other)) for name, other, convert in self.readers}
         if self.stamped:
             values["stamp_s"] = time_from_msg(message.header.stamp)
@@ -157,25 +184,25 @@ def _header(stamp_s: float, pack_serial: str) -> Header:
     return Header(stamp=time_to_msg(stamp_s), frame_id=pack_serial)
 
 
-_MEASUREMENT = _Conversion(types.PackMeasurement, messages.PackMeasurement)
-_SOC = _Conversion(types.StateOfCharge, messages.StateOfCharge)
-_POWER_LIMITS = _Conversion(types.PowerLimits, messages.PowerLimits)
-_LIMITS = _Conversion(types.FinalLimits, messages.Limits)
-_STATE = _Conversion(types.BmsStatus, messages.BmsState)
-_CONTACTORS = _Conversion(types.ContactorCommand, messages.ContactorCommand)
-_BALANCING = _Conversion(types.BalancingCommand, messages.BalancingCommand)
-_THERMAL = _Conversion(types.ThermalCommand, messages.ThermalCommand)
-_CHARGE = _Conversion(types.ChargeCommand, messages.ChargeCommand)
+MEASUREMENT = Conversion(types.PackMeasurement, messages.PackMeasurement)
+_SOC = Conversion(types.StateOfCharge, messages.StateOfCharge)
+_POWER_LIMITS = Conversion(types.PowerLimits, messages.PowerLimits)
+LIMITS = Conversion(types.FinalLimits, messages.Limits)
+STATE = Conversion(types.BmsStatus, messages.BmsState)
+CONTACTORS = Conversion(types.ContactorCommand, messages.ContactorCommand)
+_BALANCING = Conversion(types.BalancingCommand, messages.BalancingCommand)
+_THERMAL = Conversion(types.ThermalCommand, messages.ThermalCommand)
+_CHARGE = Conversion(types.ChargeCommand, messages.ChargeCommand)
 
 
 def measurement_to_msg(value: types.PackMeasurement, pack_serial: str) -> messages.PackMeasurement:
     """Convert a scan to its message, stamped with the scan's own time."""
-    return _MEASUREMENT.to_msg(value, _header(value.stamp_s, pack_serial))
+    return MEASUREMENT.to_msg(value, _header(value.stamp_s, pack_serial))
 
 
 def measurement_from_msg(message: messages.PackMeasurement) -> types.PackMeasurement:
     """Convert a message to a scan."""
-    return _MEASUREMENT.from_msg(message)  # type: ignore[no-any-return]
+    return MEASUREMENT.from_msg(message)  # type: ignore[no-any-return]
 
 
 def state_of_charge_to_msg(value: types.StateOfCharge, pack_serial: str) -> messages.StateOfCharge:
@@ -200,32 +227,32 @@ def power_limits_from_msg(message: messages.PowerLimits) -> types.PowerLimits:
 
 def limits_to_msg(value: types.FinalLimits, header: Header) -> messages.Limits:
     """Convert final limits to their message."""
-    return _LIMITS.to_msg(value, header)
+    return LIMITS.to_msg(value, header)
 
 
 def limits_from_msg(message: messages.Limits) -> types.FinalLimits:
     """Convert a message to final limits."""
-    return _LIMITS.from_msg(message)  # type: ignore[no-any-return]
+    return LIMITS.from_msg(message)  # type: ignore[no-any-return]
 
 
 def state_to_msg(value: types.BmsStatus, header: Header) -> messages.BmsState:
     """Convert a state to its message."""
-    return _STATE.to_msg(value, header)
+    return STATE.to_msg(value, header)
 
 
 def state_from_msg(message: messages.BmsState) -> types.BmsStatus:
     """Convert a message to a state."""
-    return _STATE.from_msg(message)  # type: ignore[no-any-return]
+    return STATE.from_msg(message)  # type: ignore[no-any-return]
 
 
 def contactor_command_to_msg(value: types.ContactorCommand, header: Header) -> messages.ContactorCommand:
     """Convert a contactor command to its message."""
-    return _CONTACTORS.to_msg(value, header)
+    return CONTACTORS.to_msg(value, header)
 
 
 def contactor_command_from_msg(message: messages.ContactorCommand) -> types.ContactorCommand:
     """Convert a message to a contactor command."""
-    return _CONTACTORS.from_msg(message)  # type: ignore[no-any-return]
+    return CONTACTORS.from_msg(message)  # type: ignore[no-any-return]
 
 
 def balancing_command_to_msg(value: types.BalancingCommand, header: Header) -> messages.BalancingCommand:

@@ -7,7 +7,7 @@ from typing import Any
 
 from openbms_core.config_file import ConfigError
 from openbms_core.pack_checks import check_pack
-from openbms_core.ros import convert
+from openbms_core.ros import convert, wire
 from openbms_core.ros.clocks import awake_s, elapsed_s
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import BusState, PackMeasurement, State
@@ -81,17 +81,21 @@ class AfeDriverNode(BmsNode):
         )
         self._description = self.publisher_for("pack_description")
         self._measurement = self.publisher_for("measurement")
+        self.get_logger().debug(f"scans go to the wire as they are: {wire.MEASUREMENT.raw}")
         if self._record:
             self._can_rx, self._can_tx = self.publisher_for("can_rx"), self.publisher_for("can_tx")
         arbiter = self._driver.encoder.arbiter
         for name, read, take in (
-            ("state", convert.state_from_msg, arbiter.set_state),
-            ("contactor_command", convert.contactor_command_from_msg, arbiter.set_contactors),
             ("balancing_command", convert.balancing_command_from_msg, arbiter.set_balancing),
             ("thermal_command", convert.thermal_command_from_msg, arbiter.set_thermal),
             ("charge_command", convert.charge_command_from_msg, arbiter.set_charge),
         ):
-            self.listen(name, self._taker(read, take))
+            self.listen(name, self._taker(name, read, take))
+        for name, quick, take in (
+            ("state", wire.STATE, arbiter.set_state),
+            ("contactor_command", wire.COMMAND, arbiter.set_contactors),
+        ):
+            self.listen(name, self._taker(name, quick.decode, take), raw=quick.raw)
         self._monitor = self.create_client(RequestState, "request_state")
         self.every(0.05, self._watch)
         self.every(1.0, self._say)
@@ -107,13 +111,13 @@ class AfeDriverNode(BmsNode):
             record=self._record,
         )
 
-    def _taker(self, read: Any, take: Any) -> Any:
+    def _taker(self, name: str, read: Any, take: Any) -> Any:
         def received(message: Any) -> None:
             try:
                 refused = take(read(message), self.monotonic_s())
             except ValueError as error:
                 # whoever publishes nonsense does not renew a command, and does not end the driver either
-                refused = f"{type(message).__name__} refused: {error}."
+                refused = f"{name} refused: {error}."
             if self._loop is not None:
                 self._loop.answer()
             self.dealt_with_scan()
@@ -158,12 +162,11 @@ class AfeDriverNode(BmsNode):
     # ---- in the bus thread
 
     def _publish(self, scan: PackMeasurement, received: list[Frame], sent: list[Frame]) -> None:
-        serial = self.pack.file.serial
-        message = convert.measurement_to_msg(scan, serial)
-        self._measurement.publish(message)
+        self._measurement.publish(wire.MEASUREMENT.encode(scan, scan.stamp_s, self.pack.file.serial))
         if self._record:
-            self._can_rx.publish(frames_to_msg(received, self._channel, message.header))
-            self._can_tx.publish(frames_to_msg(sent, self._channel, message.header))
+            header = self.header(scan.stamp_s)
+            self._can_rx.publish(frames_to_msg(received, self._channel, header))
+            self._can_tx.publish(frames_to_msg(sent, self._channel, header))
 
     # ---- in the executor
 
