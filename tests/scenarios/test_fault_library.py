@@ -40,7 +40,7 @@ REPRESENTATIVE = [
     "short_over_voltage",
     "disturbed_bus",
 ]
-"""One of each kind: sensor, frame, load, input, contactor, bus, process, and two that must not do anything."""
+"""One of each kind: sensor, frame, load, input, contactor, bus, process, and two that must do nothing."""
 
 
 @pytest.fixture(scope="module")
