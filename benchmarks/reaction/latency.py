@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from pathlib import Path
 
-from reaction.matching import Latency, match
+from reaction.matching import Latency, Numbered, match
 from reaction.system import Bench, busy
-from reaction.witness import Carried, Witness
 
 __all__ = ["measure"]
 
 _CALM_S = 3.0
-
-
-def _counted(
-    witness: Witness, frames: list[Carried]
-) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
-    status, command = witness.identifier("Pack_Status"), witness.identifier("Bms_Command")
-    scans, answers = [], []
-    for frame in frames:
-        if frame.identifier == status:
-            scans.append((frame.stamp_s, int(witness.values(frame)["ScanCounter"])))
-        elif frame.identifier == command:
-            answers.append((frame.stamp_s, int(witness.values(frame)["AnsweredScan"])))
-    return scans, answers
 
 
 def measure(
@@ -59,28 +46,33 @@ def measure(
         witness = bench.bring_up()
         period_s = bench.loaded.file.measurement.scan_period_s
         result = Latency(load, "SCHED_FIFO" if priority else "ordinary", period_s)
-        bench.leave_topics()
-        wanted = {witness.identifier(name) for name in ("Pack_Status", "Bms_Command")}
-        witness.take()
-        kept: list[Carried] = []
+        taken = bench.listen_to_scans()
+        status, command = (witness.identifier(name) for name in ("Pack_Status", "Bms_Command"))
+        triggers: list[float] = []
+        answers: Numbered = []
 
         def note_for(seconds: float) -> None:
             time.sleep(seconds)
-            kept.extend(frame for frame in witness.take() if frame.identifier in wanted)
+            for frame in witness.take():
+                if frame.identifier == status:
+                    triggers.append(frame.stamp_s)
+                elif frame.identifier == command:
+                    answers.append((frame.stamp_s, int(witness.values(frame)["AnsweredScan"])))
 
         note_for(_CALM_S)
         with busy(load) as text:
             result.load_text = text
             note_for(0.5)
-            since_s, counted = time.time(), 0
-            until_s = time.monotonic() + 3.0 * scans * period_s + 30.0
-            while counted < scans and time.monotonic() < until_s:
+            since_s, until_s = time.time(), time.monotonic() + 3.0 * scans * period_s + 30.0
+            while time.monotonic() < until_s:
                 note_for(0.25)
-                counted = round((time.time() - since_s) / period_s)
+                counted = len(triggers) - bisect_left(triggers, since_s)
                 progress(min(counted, scans))
-        note_for(1.0)
-        match(*_counted(witness, kept), since_s, result)
-        result.scans, result.seconds = min(result.scans, scans), result.seconds[:scans]
+                if counted >= scans:
+                    break
+        note_for(2.0)
+        chosen = triggers[bisect_left(triggers, since_s) :][:scans]
+        match(chosen, list(taken), answers, result)
         return result
     finally:
         bench.close()

@@ -1,15 +1,17 @@
-"""Which heartbeat answers which scan, by the two counts that the bus carries."""
+"""Which heartbeat answers which scan."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 __all__ = ["Latency", "Numbered", "match"]
 
 Numbered = list[tuple[float, int]]
-"""Stamps [s] and numbers, in the order of the bus."""
+"""Stamps [s] and numbers, in the order of their stamps."""
+
+_SAME_S = 0.0002
+"""A scan carries the stamp of its newest frame, as the bus gave it, to a few microseconds."""
 
 
 @dataclass
@@ -19,11 +21,11 @@ class Latency:
     Attributes
     ----------
     seconds : list of float
-        One for each scan that was answered by its own number or, where the monitor took in a newer scan
+        One for each scan that was answered: by its own number, or, where the monitor took in a newer scan
         first, by the first later one [s].
-    scans, skipped, lost, extra : int
-        Scans seen; answered only by a later number; not answered at all; closed by the driver without the
-        device's last frame.
+    scans, skipped, merged, lost : int
+        Scans of the device; answered only by a later number; taken by the driver into one scan with the next
+        ones, since it was held up; not answered at all.
     """
 
     load: str
@@ -32,61 +34,48 @@ class Latency:
     seconds: list[float] = field(default_factory=list)
     scans: int = 0
     skipped: int = 0
+    merged: int = 0
     lost: int = 0
-    extra: int = 0
     load_text: str = ""
 
 
-def match(scans: Numbered, answers: Numbered, since_s: float, result: Latency) -> None:
+def match(triggers: list[float], taken: Numbered, answers: Numbered, result: Latency) -> None:
     """Find the answer to each scan.
-
-    The device counts its scans, the driver counts those that it closed. Both counts run in step; what lies
-    between them is taken from the calm time before ``since_s``, when an answer comes long before the next
-    scan. Where the driver closes a scan without the device's trigger the difference grows by one: then the
-    expected answer would have come before its question.
 
     Parameters
     ----------
-    scans : list of (stamp [s], counter)
-        Last frames of the scans, with the device's count.
+    triggers : list of float
+        When the bus carried the last frame of each scan [s].
+    taken : list of (stamp [s], number)
+        The driver's scans, as it published them: stamp of the newest frame and number.
     answers : list of (stamp [s], low byte)
-        Heartbeats, with the number that they answer.
-    since_s : float
-        Scans from here on count.
+        When the bus carried the heartbeats, and the low byte of the number that each answers.
     result : Latency
         Filled.
     """
-    numbered: list[tuple[float, int]] = []  # first heartbeat with each new number, counted on beyond 255
+    taken = sorted(taken)
+    stamps = [stamp_s for stamp_s, _ in taken]
+    first: Numbered = []  # the first heartbeat with each new number, in full
     for stamp_s, low in answers:
-        step = (low - numbered[-1][1]) % 256 if numbered else 0
-        if not numbered or 0 < step < 128:
-            numbered.append((stamp_s, numbered[-1][1] + step if numbered else low))
-    counted = [(stamp_s, n) for n, (stamp_s, _) in enumerate(scans)]
-    for n in range(1, len(scans)):  # a scan that the witness did not see leaves a gap
-        ahead = (scans[n][1] - scans[n - 1][1]) % 65536
-        counted[n] = (scans[n][0], counted[n - 1][1] + ahead)
-    stamps = [stamp_s for stamp_s, _ in numbered]
-    calm: Counter[int] = Counter()
-    for stamp_s, count in counted:
-        later = bisect_left(stamps, stamp_s)
-        if stamp_s < since_s and later < len(numbered):
-            calm[numbered[later][1] - count] += 1
-    if not calm:
-        result.lost += sum(stamp_s >= since_s for stamp_s, _ in counted)
-        return
-    offset = calm.most_common(1)[0][0]
-    numbers = [number for _, number in numbered]
-    for stamp_s, count in counted:
-        if stamp_s < since_s:
+        before = bisect_right(stamps, stamp_s + _SAME_S)
+        if before == 0:
             continue
+        newest = taken[before - 1][1]
+        number = newest - (newest - low) % 256
+        if not first or number > first[-1][1]:
+            first.append((stamp_s, number))
+    numbers = [number for _, number in first]
+    for trigger_s in triggers:
         result.scans += 1
-        place = bisect_left(numbers, count + offset)
-        while place < len(numbered) and numbered[place][0] < stamp_s:
-            offset += 1
-            result.extra += 1
-            place = bisect_left(numbers, count + offset)
-        if place >= len(numbered):
+        place = bisect_left(stamps, trigger_s - _SAME_S)
+        if place == len(taken):
             result.lost += 1
             continue
-        result.seconds.append(numbered[place][0] - stamp_s)
-        result.skipped += numbered[place][1] != count + offset
+        result.merged += taken[place][0] > trigger_s + _SAME_S
+        number = taken[place][1]
+        answer = bisect_left(numbers, number)
+        if answer == len(first):
+            result.lost += 1
+            continue
+        result.seconds.append(first[answer][0] - trigger_s)
+        result.skipped += first[answer][1] != number

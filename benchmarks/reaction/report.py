@@ -70,7 +70,7 @@ def content(latencies: list[Latency], classes: list[ClassResult], notes: list[st
             {
                 "load": one.load, "scheduling": one.scheduling, "scan_period_s": one.scan_period_s,
                 "scans": one.scans, "answered_by_a_later_one": one.skipped, "not_answered": one.lost,
-                "closed_without_trigger": one.extra, "beside": one.load_text,
+                "taken_with_the_next": one.merged, "beside": one.load_text,
                 "ms": percentiles_ms(one.seconds),
             }
             for one in latencies
@@ -123,11 +123,11 @@ def page(data: dict[str, Any], command: str) -> str:
 
 def _latency_lines(latencies: list[dict[str, Any]]) -> list[str]:
     heads = ("Beside", "Scheduling", "Scan [ms]", "Scans", "p50", "p99", "p99.9", "max",
-             "Answered by a later one", "Not answered", "Closed without trigger")  # fmt: skip
+             "Answered by a later one", "Not answered", "Taken with the next")  # fmt: skip
     lines = ["## Software latency", "", _LATENCY, "", _row(heads), _row(["---"] * len(heads))]
     for one in latencies:
         values = [f"{one['ms'].get(name, float('nan')):.2f}" for name in ("p50", "p99", "p99.9", "max")]
-        counts = [one[name] for name in ("answered_by_a_later_one", "not_answered", "closed_without_trigger")]
+        counts = [one[name] for name in ("answered_by_a_later_one", "not_answered", "taken_with_the_next")]
         period = f"{1e3 * one['scan_period_s']:g}"
         lines.append(_row((one["load"], one["scheduling"], period, one["scans"], *values, *counts)))
     return lines

@@ -21,9 +21,11 @@ from rclpy.task import Future
 
 from openbms_core.pack import load_pack
 from openbms_core.resources import find_config, find_resource
-from openbms_core.ros.interfaces import interface_type, listening
+from openbms_core.ros.interfaces import interface_type, listening, qos_profile
+from openbms_core.ros.wire import MEASUREMENT
 from openbms_core.topics import TOPICS, absolute_name
 from openbms_core.types import State
+from reaction.matching import Numbered
 from reaction.witness import Witness
 
 __all__ = ["LOADS", "Bench", "busy", "may_have_priority", "write_pack"]
@@ -206,12 +208,29 @@ class Bench(BmsSystem):
             time.sleep(0.02)
         raise TimeoutError(f"the contactors could not be closed within {timeout_s:g} s: {reason}")
 
-    def leave_topics(self) -> None:
-        """Listen to nothing more: what is measured next is seen on the bus alone."""
+    def listen_to_scans(self) -> Numbered:
+        """Listen to nothing but the scans, of which none may be missed; give their stamps and numbers."""
         self._listening = False
         self._spinning.join(5)
         for subscription in self._heard:
             self.node.destroy_subscription(subscription)
+        row = next(topic for topic in TOPICS if topic.name == "measurement")
+        taken: Numbered = []
+
+        def note(received: Any) -> None:
+            scan = MEASUREMENT.decode(received)
+            taken.append((scan.stamp_s, scan.scan_number))
+
+        self._heard = [
+            self.node.create_subscription(
+                interface_type(row.type), absolute_name(row, NAMESPACE), note, qos_profile(row),
+                raw=MEASUREMENT.raw,
+            )
+        ]  # fmt: skip
+        self._listening = True
+        self._spinning = threading.Thread(target=self._listen, daemon=True)
+        self._spinning.start()
+        return taken
 
     def close(self) -> None:
         """End everything."""
