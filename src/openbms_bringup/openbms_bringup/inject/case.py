@@ -45,8 +45,9 @@ class Given(StrictModel):
     soc: Unit = 0.6
     temperature_degc: Number = 25.0
     """Of cells, coolant and surroundings."""
-    clock: Literal["system", "twin"] = "system"
-    """``twin``: every process takes ROS time from the twin's ``/clock``."""
+    clock: Literal["system", "own", "twin"] = "system"
+    """``own``: the processes have a wall clock of their own, which can be set; ``twin``: they take ROS time
+    from the twin's ``/clock``."""
 
 
 class _Timed(StrictModel):
@@ -92,12 +93,14 @@ class Process(_Timed):
 class Host(_Timed):
     """Something is wrong with the computer."""
 
-    host: Literal["cpu_hog", "disk_full"]
+    host: Literal["cpu_hog", "disk_full", "clock_step"]
     for_s: Positive | None = None
     processes: Annotated[Integer, Field(ge=1, le=64)] | None = None
     """Of ``cpu_hog``; absent: twice the number of cores."""
     of: Literal["safety", "data"] = "safety"
     """Whose files cannot be written any more, with ``disk_full``."""
+    step_s: Number = 3600.0
+    """By which the wall clock of all processes is set, with ``clock_step``."""
 
 
 class Record(_Timed):

@@ -115,9 +115,22 @@ class Hands:
                     end()
 
             return rest
+        if action.host == "clock_step":
+            return self._step_clock(action.step_s)
         disk = FullDisk(self._find(action.of), self._folder(action.of))
         self._say(disk.how)
         return disk.close
+
+    def _step_clock(self, step_s: float) -> Callable[[], None]:
+        clock = getattr(self._system, "own_clock", None)
+        if clock is None:
+            raise ConfigError(
+                "clock_step: the processes of this system read the clock of the computer, which is not set "
+                "for a test. `make faults` starts a system with a clock of its own."
+            )
+        clock.step(step_s)
+        self._say(f"the wall clock of all processes is set by {step_s:g} s")
+        return lambda: clock.step(-step_s)
 
     def _folder(self, process: str) -> Path:
         node, name = _FOLDERS[process]

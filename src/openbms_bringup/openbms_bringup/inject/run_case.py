@@ -30,6 +30,8 @@ _SLICE_S = 0.05
 _RAMPED_K = 6.0
 """Another temperature than this far away is begun with anew: warming slowly enough would take longer."""
 _KELVIN_PER_S = 0.7
+_PATIENCE_S = 20.0
+"""A system of one's own that has not recovered in this time begins anew."""
 
 
 class NotReadyError(Exception):
@@ -94,8 +96,8 @@ def prepare(system: RemoteSystem, given: Given, timeout_s: float = _READY_S) -> 
     """
     if system.parameter("twin", "source") != "plant":
         raise NotReadyError("the twin replays a recorded test: an operating point needs source: plant")
-    if given.clock == "twin" and system.clock != "twin":
-        raise NotReadyError("the system must take its time from the twin (use_sim_time with publish_clock)")
+    if given.clock not in ("system", system.clock):
+        raise NotReadyError(f"the processes must take their time from another clock ({given.clock})")
     entries = _surroundings(given)
     if isinstance(system, LiveSystem) and _degc_off(system, given) > _RAMPED_K:
         system.begin_at(given.soc, given.temperature_degc)
@@ -220,7 +222,7 @@ def follow(
     hands : Hands
         Does what the twin cannot.
     longest_s : float, optional
-        Time after which it is given up; default: the deadline and as much again, at least 5 s more.
+        Time after which it is given up; default: the deadline and as much again, 5 s to 20 s more.
     to_the_end : bool
         Wait for the end of actions that end by themselves.
     watch : callable
@@ -243,7 +245,9 @@ def follow(
     last_s = max(action.at_s + (getattr(action, "for_s", None) or 0.0) for action in case.inject)
     if longest_s is None:
         longest_s = (
-            300.0 if isinstance(case.onset, str) else last_s + (0.0 if case.quiet else 5.0 + 2.0 * limit_s)
+            300.0
+            if isinstance(case.onset, str)
+            else last_s + (0.0 if case.quiet else 5.0 + limit_s + min(limit_s, 15.0))
         )
     happened_s: float | None = None
     while True:
@@ -298,6 +302,9 @@ def recover(
         if not ready or blocking:
             ready_s = time.monotonic()
             clear_latched(system)
+            if isinstance(system, LiveSystem) and ready_s > deadline - timeout_s + _PATIENCE_S:
+                # evidence of a thermal runaway is held for minutes, and a burnt pack is not used again
+                system.begin_anew()
         elif time.monotonic() - ready_s >= settle_s:
             clear_latched(system)
             if isinstance(system, LiveSystem) and _warned(system, rows):

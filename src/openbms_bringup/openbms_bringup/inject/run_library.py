@@ -47,7 +47,8 @@ def random_draws(cases: Iterable[Case], count: int, seed: int) -> list[Case]:
     seed : int
         Equal seeds give equal draws.
     """
-    known, rng, draws = list(cases), random.Random(seed), []
+    known, rng = list(cases), random.Random(seed)
+    draws: list[Case] = []
     while len(draws) < count:
         draws += [drawn(case, rng)[0] for case in rng.sample(known, len(known))]
     return draws[:count]
@@ -81,7 +82,7 @@ def run_library(
                     system.close()
                     system = None
                 place = folder / f"system_{number}"
-                system = LiveSystem(place, domain, sim_time=case.given.clock == "twin")
+                system = LiveSystem(place, domain, clock=case.given.clock)
             rng = None if seed is None else random.Random(f"{seed}:{case.name}")
             outcome = run_case(system, case, rng)
             yield outcome, time.monotonic() - began_s

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from openbms_bringup.inject.own_clock import OwnClock
 from openbms_bringup.inject.processes import find_process
 from openbms_bringup.plan import Choices, make_plan
 from openbms_bringup.ros.remote_system import RemoteSystem
@@ -34,8 +35,9 @@ class LiveSystem(RemoteSystem):
         (tmpfs), so that a full disk can be a real one.
     domain : int
         ROS domain.
-    sim_time : bool
-        Every process takes ROS time from the twin's ``/clock``.
+    clock : str
+        ``own``: the processes have a wall clock of their own, which ``own_clock`` sets; ``twin``: they take
+        ROS time from the twin's ``/clock``.
     processes : sequence of str
         Of the system file.
     parameters : mapping, optional
@@ -47,7 +49,7 @@ class LiveSystem(RemoteSystem):
         folder: Path,
         domain: int,
         *,
-        sim_time: bool = False,
+        clock: Literal["system", "own", "twin"] = "system",
         processes: Sequence[str] = _PROCESSES,
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -55,7 +57,8 @@ class LiveSystem(RemoteSystem):
         self.said: list[str] = []
         """What the supervisor had to say."""
         self._mounted = _mount(folder)
-        self._sim_time, self._processes = sim_time, tuple(processes)
+        self.clock, self._processes = clock, tuple(processes)
+        self.own_clock = OwnClock(folder / "clock") if clock == "own" else None
         self._parameters: dict[str, dict[str, Any]] = {
             "twin": {
                 "source": "plant",
@@ -63,7 +66,7 @@ class LiveSystem(RemoteSystem):
                 "initial_soc": 0.6,
                 "ambient_degc": 25.0,
                 "load_factor": 0.0,
-                "publish_clock": sim_time,
+                "publish_clock": clock == "twin",
             },
             "safety_monitor": {"record_file": str(folder / "faults.json")},
             "recorder": {"directory": str(folder / "bags")},
@@ -74,18 +77,15 @@ class LiveSystem(RemoteSystem):
         super().__init__("bms", domain)
         self._begin()
 
-    @property
-    def clock(self) -> str:
-        """Where the processes take ROS time from: ``system`` or ``twin``."""
-        return "twin" if self._sim_time else "system"
-
     def _begin(self) -> None:
         folder = self.folder
         self.plan = make_plan(
-            Choices(system="demo", node_parameters=self._parameters, use_sim_time=self._sim_time)
+            Choices(system="demo", node_parameters=self._parameters, use_sim_time=self.clock == "twin")
         )
         files = self.plan.write_parameters(folder / "parameters")
         environment = {"ROS_DOMAIN_ID": str(self.domain), "ROS_LOG_DIR": str(folder / "log" / "ros")}
+        if self.own_clock is not None:
+            environment |= self.own_clock.environment
         specs = [
             ProcessSpec(
                 name,
@@ -128,9 +128,13 @@ class LiveSystem(RemoteSystem):
 
     def begin_at(self, soc: float, temperature_degc: float) -> None:
         """Start everything anew with the cells at this state of charge and temperature, and no record."""
+        self._parameters["twin"].update(initial_soc=soc, ambient_degc=temperature_degc)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Start everything anew, with another pack and no record."""
         self._finish()
         (self.folder / "faults.json").unlink(missing_ok=True)
-        self._parameters["twin"].update(initial_soc=soc, ambient_degc=temperature_degc)
         self.forget_faults()
         self._begin()
 

@@ -193,6 +193,9 @@ class RemoteSystem:
             future.add_done_callback(lambda _, event=answered: event.set())
             if answered.wait(_ANSWER_S):
                 return future.result()
+            # the old one is left alone: to destroy it while the executor waits on it would end that
+            client = self._clients[name] = self.node.create_client(kind, name)
+            client.wait_for_service(_WAIT_S)
         raise ConfigError(f"the {who} did not answer {client.srv_name} within {_TRIES * _ANSWER_S:g} s.")
 
     def request(self, state: str, requester: str = "fault injection") -> tuple[bool, str]:

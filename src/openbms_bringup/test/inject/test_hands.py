@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -191,3 +192,37 @@ def test_a_record_is_spoilt_or_said_not_to_be_there(tmp_path: Path) -> None:
     system.record.write_text('{"serial": "X", "faults": {}}')
     hands.do(Record(record="corrupt"))
     assert system.record.read_bytes().endswith(b"\0\xff")
+
+
+def test_a_clock_of_its_own_steps_for_those_who_have_it(tmp_path: Path) -> None:
+    from openbms_bringup.inject.own_clock import OwnClock
+
+    clock = OwnClock(tmp_path)
+    code = (
+        "import time, datetime, sys\n"
+        "for _ in sys.stdin:\n"
+        "    print(time.time(), datetime.datetime.now().timestamp(), time.monotonic(), flush=True)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, **clock.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None and child.stdout is not None
+
+    def differences() -> list[float]:
+        child.stdin.write("\n")
+        child.stdin.flush()
+        told = [float(word) for word in child.stdout.readline().split()]
+        return [told[0] - time.time(), told[1] - time.time(), told[2] - time.monotonic()]
+
+    try:
+        assert differences() == pytest.approx([0.0, 0.0, 0.0], abs=0.5)
+        for step_s, sum_s in ((3600.25, 3600.25), (-7200.5, -3600.25), (3600.25, 0.0)):
+            clock.step(step_s)
+            assert differences() == pytest.approx([sum_s, sum_s, 0.0], abs=0.2)
+    finally:
+        child.kill()
+        child.wait()
