@@ -184,6 +184,7 @@ class _Source:
         self._follows: dict[tuple[str, str], tuple[str, int]] = {}
         self._told: dict[tuple[str, int], float] = {}
         self._spoilt_share = 0.0
+        self._frames = 0
         limits = pack.file.limits
         middle = (limits.cell_voltage_min_v.operating + limits.cell_voltage_max_v.operating) / 2
         healthy = {"cell_voltage_v": middle, "temperature_degc": 25.0, "insulation_resistance_ohm": 5e6,
@@ -258,11 +259,12 @@ class _Source:
         """Give the next frame, spoilt in some way: way, identifier, data, flags."""
         if not self._round:
             self._round = [message for message in self._messages for _ in range(_members(message))]
-            if self.random.random() < 0.02:  # quiet times and bad times
+            if self._frames > 3000 and self.random.random() < 0.02:  # quiet times and bad times
                 self._spoilt_share = self.random.choice((0.0, 0.0, 0.01, 0.1, 0.5, 0.9))
             if self.random.random() < self._spoilt_share:
                 self.random.shuffle(self._round)
         message, rng = self._round.pop(0), self.random
+        self._frames += 1
         data = self._encoded(message)
         identifier = message.frame_id
         flags = EXTENDED if message.is_extended_frame else 0
@@ -350,7 +352,7 @@ def fuzz(
     driver.start(now_s)
     driver.health.opened(now_s)
     spacing_s = pack.file.measurement.scan_period_s / sum(map(_members, driver.decoder.messages))
-    rss = 0
+    rss, named = 0, list[str]()
     while result.frames < frames:
         for way, identifier, data, flags in source.frames():
             now_s += spacing_s * rng.uniform(0.2, 1.8)
@@ -367,14 +369,15 @@ def fuzz(
                     continue
                 result.scans += 1
                 _check(scan, oracle, now_s, result)
-                if rng.random() < 0.02:
+                if rng.random() < 0.05:
                     monitor.request(rng.choice((State.DRIVE, State.CHARGE, State.STANDBY)), now_s)
-                if rng.random() < 0.02:
-                    monitor.clear([], now_s)
+                if rng.random() < 0.05:  # service: by name, whatever there is
+                    monitor.clear(list(named), now_s)
                 decision = monitor.step(scan, now_s, wall_s)
                 source.follow(decision.contactor_command)
                 result.states[decision.status.state.name] += 1
-                result.rows_seen.update(entry.row.id for entry in decision.faults)
+                named = [entry.row.id for entry in decision.faults]
+                result.rows_seen.update(named)
                 limits = decision.limits
                 for value in (limits.charge_current_a, limits.discharge_current_a):
                     assert math.isfinite(value) and value >= 0.0, limits

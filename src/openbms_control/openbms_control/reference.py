@@ -175,7 +175,7 @@ _FOXBMS_INTRODUCTION = f"""\
 # foxBMS 2 entries and rows here
 
 The {len(FOXBMS_ENTRIES)} diagnosis entries of foxBMS 2 {FOXBMS_VERSION}
-(`src/app/engine/config/diag_cfg.c`, names without `DIAG_ID_`), and which rows of the
+(`diag_cfg.c`, names without `DIAG_ID_`), and which rows of the
 [fault table](faults.md) see the same; or why none applies to a pack behind CAN.
 
 | foxBMS 2 | Here |
