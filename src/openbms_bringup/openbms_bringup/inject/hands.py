@@ -178,5 +178,7 @@ def _helper(arguments: list[str], *, wait: bool = False) -> Callable[[], None]:
             helper.wait(5)
         except subprocess.TimeoutExpired:
             helper.send_signal(signal.SIGKILL)
+        if helper.stdout is not None:
+            helper.stdout.close()
 
     return end

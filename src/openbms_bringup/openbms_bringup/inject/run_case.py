@@ -332,7 +332,10 @@ def clear_latched(system: RemoteSystem) -> None:
 
 def _settle_s(case: Case) -> float:
     """How long what was injected may have an effect after it is gone."""
-    jumps = any(isinstance(a, Twin) and FAULTS[a.fault].__module__.endswith(_SENSORS) for a in case.inject)
+    jumps = any(
+        isinstance(a, Twin) and a.fault != "load" and FAULTS[a.fault].__module__.endswith(_SENSORS)
+        for a in case.inject
+    )
     return 4.0 if jumps else 0.5
 
 
