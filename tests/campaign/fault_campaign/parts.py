@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fault_campaign.brief import brief
+from fault_campaign.healthy.frames import live_through
 from fault_campaign.healthy.packs import FLEET, HealthyPack
 from fault_campaign.healthy.run import HealthyRun
 from fault_campaign.judge import judge
@@ -119,9 +120,14 @@ def pure_part(draws: int, seed: int, jobs: int, kept: Path, progress: Progress) 
     }
 
 
+BUS = HealthyPack("demonstration pack over the bus, 10 Hz", 1, 96, 1, 12, 3, 0.1, 0.00005, False)
+"""A few of the hours go the whole way: twin, frames, driver, estimators, monitor."""
+HEALTHY = (*FLEET, BUS)
+
+
 def _healthy(number: int, hours: float, seed: int) -> dict[str, Any]:
-    pack = FLEET[number]
-    tally = HealthyRun(pack, seed).run(hours)
+    pack = HEALTHY[number]
+    tally = live_through(hours, seed) if pack is BUS else HealthyRun(pack, seed).run(hours)
     return _told(number, pack, tally, seed)
 
 
@@ -148,6 +154,7 @@ def _told(number: int, pack: HealthyPack, tally: Any, seed: int) -> dict[str, An
     }
 
 
+BUS_SCANS = 3_000
 CHUNK_SCANS = 20_000
 """A chunk of hours is one piece of work: a pack of its own spread, and what an interruption costs at most."""
 
@@ -163,11 +170,13 @@ def healthy_part(cell_hours: float, seed: int, jobs: int, kept: Path, progress: 
     seed, jobs, kept, progress
         As for :func:`pure_part`; ``progress`` is told cell-hours.
     """
-    shares = sum(pack.share for pack in FLEET)
+    shares = sum(pack.share for pack in HEALTHY)
     todo = []
-    for number, pack in enumerate(FLEET):
+    for number, pack in enumerate(HEALTHY):
         hours = cell_hours * pack.share / shares / pack.cells
-        chunks = max(1, round(hours * 3600.0 / pack.scan_period_s / CHUNK_SCANS))
+        chunks = max(
+            1, round(hours * 3600.0 / pack.scan_period_s / (CHUNK_SCANS if pack is not BUS else BUS_SCANS))
+        )
         # a thousandth more, since the last scan ends a little after or before
         todo += [(number, 1.001 * hours / chunks, seed + chunk) for chunk in range(chunks)]
     rows = _kept(kept)
@@ -176,7 +185,7 @@ def healthy_part(cell_hours: float, seed: int, jobs: int, kept: Path, progress: 
     # the long ones first, so that no core waits at the end
     todo = sorted(
         (item for item in todo if (item[0], item[2]) not in there),
-        key=lambda item: -item[1] * FLEET[item[0]].cells,
+        key=lambda item: -item[1] / HEALTHY[item[0]].scan_period_s,
     )
     rows = _collect(
         rows, _in_processes(_healthy, todo, jobs), kept, lambda row: float(row["cell_hours"]), progress
