@@ -1,4 +1,4 @@
-"""Healthy hours of the demonstration pack the whole way: twin, frames, driver, estimators, monitor."""
+"""Healthy hours of the demonstration pack over the whole path: twin, frames, driver, estimators, monitor."""
 
 from __future__ import annotations
 
