@@ -6,12 +6,12 @@ import psutil
 
 from openbms_core.config_file import ConfigError
 
-__all__ = ["find_process"]
+__all__ = ["find_process", "process_of"]
 
 _GROUP = ("openbms_bringup.ros.node_group", "node_group")
 
 
-def _process_of(command: list[str]) -> tuple[str, str] | None:
+def process_of(command: list[str]) -> tuple[str, str] | None:
     """Give process name and namespace that a command line starts; None: it starts no process of a system."""
     if not any(part == _GROUP[0] or part.rsplit("/", 1)[-1] == _GROUP[1] for part in command[:4]):
         return None
@@ -47,7 +47,7 @@ def find_process(name: str, namespace: str, domain: int) -> psutil.Process:
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
-            if _process_of(process.cmdline()) != (name, namespace.strip("/")):
+            if process_of(process.cmdline()) != (name, namespace.strip("/")):
                 continue
             if int(process.environ().get("ROS_DOMAIN_ID") or 0) == domain:
                 found.append(process)

@@ -19,7 +19,7 @@ pytest.importorskip("rclpy")
 from openbms_bringup.inject.case import Host, Process, Record
 from openbms_bringup.inject.disk import FullDisk
 from openbms_bringup.inject.hands import Hands
-from openbms_bringup.inject.processes import find_process
+from openbms_bringup.inject.processes import find_process, process_of
 from openbms_core.config_file import ConfigError
 
 DOMAIN = 200 + os.getpid() % 30
@@ -83,6 +83,27 @@ def test_a_process_is_found_by_name_namespace_and_domain(idle) -> None:
     ):
         with pytest.raises(ConfigError, match="is found on this computer"):
             find_process(name, namespace, domain)
+
+
+@pytest.mark.parametrize(
+    ("command", "started"),
+    [
+        # openbms run and the tests
+        ("python -m openbms_bringup.ros.node_group --system s.yaml --process safety --ros-args -r __ns:=/bms",
+         ("safety", "bms")),
+        # ros2 launch
+        ("/usr/bin/python3 /ws/install/openbms_bringup/lib/openbms_bringup/node_group --system s.yaml "
+         "--process driver --stop-with-parent 9 --parent 7 --ros-args --log-level info -r __ns:=/truck/bms "
+         "--params-file p.yaml", ("driver", "truck/bms")),
+        ("python -m openbms_bringup.ros.node_group --process sim", ("sim", "")),
+        ("python -m openbms_bringup.inject.helper stop 5", None),
+        ("vim src/openbms_bringup/ros/node_group.py", None),
+        ("grep --process safety", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_a_command_line_tells_which_process_it_starts(command: str, started: tuple[str, str] | None) -> None:
+    assert process_of(command.split()) == started
 
 
 def test_two_of_one_name_are_refused(idle) -> None:
