@@ -408,6 +408,10 @@ def test_the_table_and_the_tests_cover_every_kind() -> None:
         ("{fault: emergency_stop}", "must be a list"),
         ("[emergency_stop]", r"injections\[0\]: fault must be one of"),
         ("[{fault: nonsense}]", "one of cell_open_wire"),
+        (
+            "[{fault: cell_open_wires}]",
+            r"injections\[0\]: .*'cell_open_wires'. Did you mean 'cell_open_wire'",
+        ),
         ("[{fault: cell_open_wire}]", "cell: field required"),
         ("[{fault: cell_open_wire, cell: 96}]", "the last cell is 95"),
         ("[{fault: cell_open_wire, cell: -1}]", "greater than or equal to 0"),

@@ -68,7 +68,7 @@ class Twin(_Timed):
         try:
             validated(self.keys)
         except InjectionError as error:
-            raise ValueError(str(error).removeprefix("injection")) from None
+            raise ValueError(str(error).removeprefix("injection").lstrip(".: ")) from None
         return self
 
     @property

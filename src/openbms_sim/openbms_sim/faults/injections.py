@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
@@ -143,6 +144,9 @@ def validated(entry: Any, head: str = "injection") -> Any:
         It is no injection; one sentence says which key, and what would be right.
     """
     name = entry.get("fault") if isinstance(entry, dict) else None
+    near = difflib.get_close_matches(name, FAULTS, n=1) if isinstance(name, str) else []
+    if near and name not in FAULTS:
+        raise InjectionError(f"{head}: there is no injection {name!r}. Did you mean {near[0]!r}?")
     if not isinstance(name, str) or name not in FAULTS:
         raise InjectionError(f"{head}: fault must be one of {', '.join(FAULTS)}, but it is {name!r}.")
     kind = FAULTS[name]
