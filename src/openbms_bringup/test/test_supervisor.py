@@ -107,7 +107,7 @@ def test_a_refused_configuration_is_not_tried_again(run) -> None:
 def test_a_process_that_asks_for_the_end_is_not_started_again(run) -> None:
     it = run(spec("bms", "raise SystemExit(10)"), spec("data", POLITE))
     bms, data = it.supervisor.processes
-    # An interrupt that meets an interpreter which is still starting is answered by a traceback of the interpreter's own.
+    # An interrupt that meets a starting interpreter is answered by a traceback of the interpreter's own.
     it.until(lambda: it.supervisor.power_down == "bms" and "up" in data.log_path.read_text())
     assert data.running, "ending the others in order is up to the loop"
     it.supervisor.stop()

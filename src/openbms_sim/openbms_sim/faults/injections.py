@@ -147,7 +147,8 @@ def validated(entry: Any, head: str = "injection") -> Any:
     near = difflib.get_close_matches(name, FAULTS, n=1) if isinstance(name, str) else []
     if near and name not in FAULTS:
         raise InjectionError(
-            f"{head}: there is no injection {name!r}. Did you mean {near[0]!r}? `openbms inject --list` shows all."
+            f"{head}: there is no injection {name!r}. Did you mean {near[0]!r}? "
+            "`openbms inject --list` shows all."
         )
     if not isinstance(name, str) or name not in FAULTS:
         raise InjectionError(f"{head}: fault must be one of {', '.join(FAULTS)}, but it is {name!r}.")
