@@ -17,6 +17,7 @@ from openbms_control.safety.limits import (
     derating,
     usable,
 )
+from openbms_control.safety.readings import PackFacts
 from openbms_core.pack import LimitTriple
 from openbms_core.types import State
 
@@ -179,7 +180,7 @@ def test_recovery_from_a_fault_starts_at_zero_but_closing_does_not(kit):
 def test_a_request_for_zero_current_is_enough_by_itself(kit):
     pack = kit.pack()
     inputs = LimitInputs(State.DRIVE, True, 1, kit.rig().measurement(), None, (1.0, ""), (1.0, ""), NAN)
-    limits = LimitCalculator(pack.file).step(inputs, 0.0)
+    limits = LimitCalculator(PackFacts(pack.file)).step(inputs, 0.0)
     assert limits.discharge_current_a == 0.0 and limits.discharge_reason == "zero_current_requested"
 
 

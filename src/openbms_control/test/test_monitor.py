@@ -553,3 +553,14 @@ def test_power_limits_that_claim_to_hold_for_ever_do_not(kit, valid_for_s):
     assert rig.run(0.9).limits.discharge_reason.startswith("estimator")
     rig.run(0.3)
     assert rig.last.limits.limp_home and rig.ids() == {"ESTIMATOR_LOST"}
+
+
+def test_the_command_is_told_before_the_rest_is_worked_out_and_is_that_of_the_decision(kit):
+    rig = kit.rig()
+    told = []
+    for _ in range(3):
+        rig.scan, rig.stamp_s, rig.t_s = rig.scan + 1, rig.stamp_s + 0.1, rig.t_s + 0.1
+        decision = rig.monitor.step(rig.measurement(), rig.t_s, rig.stamp_s, told.append)
+        assert told[-1] is decision.contactor_command
+        assert told[-1].scan_number == rig.scan
+    assert [command.sequence for command in told] == [0, 1, 2]

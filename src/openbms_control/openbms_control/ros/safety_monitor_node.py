@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from openbms_core.ros.convert import (
     thermal_command_from_msg,
 )
 from openbms_core.ros.node_base import BmsNode, run_nodes
-from openbms_core.types import PackMeasurement, State
+from openbms_core.types import ContactorCommand, PackMeasurement, State
 from openbms_msgs.msg import BalancingCommand, PackDescription, PowerLimits, ThermalCommand
 from openbms_msgs.srv import ClearFaults, RequestState
 
@@ -172,7 +173,9 @@ class SafetyMonitorNode(BmsNode):
 
     def _decide(self, measurement: PackMeasurement | None) -> Decision:
         now_s, stamp_s = self.monotonic_s(), self.now_s()
-        decision = self._monitor.step(measurement, now_s, stamp_s)
+        self._opens: bool | None = None
+        answer = partial(self._answer, stamp_s) if measurement is not None else None
+        decision = self._monitor.step(measurement, now_s, stamp_s, answer)
         urgent = measurement is not None or decision.state_changed or decision.faults_changed
         if urgent or now_s - self._decided_s >= TICK_PERIOD_S - _POLL_PERIOD_S / 2:
             self._decided_s = now_s
@@ -188,23 +191,28 @@ class SafetyMonitorNode(BmsNode):
         self.dealt_with_scan()
         return decision
 
-    def _publish(self, decision: Decision, stamp_s: float) -> None:
-        """Publish a decision: first the command, since the driver answers the scan on the bus with it.
+    def _answer(self, stamp_s: float, command: ContactorCommand) -> None:
+        """Publish the command before the rest of the decision stands: the driver answers the scan with it.
 
-        Where it opens a main contactor it goes last: nobody may hear of the opening before zero current is
-        asked for.
+        Not where it opens a main contactor: nobody may hear of the opening before zero current is asked for.
         """
-        serial, command = self.pack.file.serial, decision.contactor_command
         order = (*command.positive.tolist(), *command.negative.tolist())
-        opens = any(now < before for now, before in zip(order, self._ordered, strict=True))
+        self._opens = any(now < before for now, before in zip(order, self._ordered, strict=True))
         self._ordered = order
-        if not opens:
-            self._command.publish(wire.COMMAND.encode(command, stamp_s, serial))
+        if not self._opens:
+            self._command.publish(wire.COMMAND.encode(command, stamp_s, self.pack.file.serial))
+
+    def _publish(self, decision: Decision, stamp_s: float) -> None:
+        """Publish a decision, or what is left of it."""
+        serial = self.pack.file.serial
+        if self._opens is None:
+            self._answer(stamp_s, decision.contactor_command)
+        if not self._opens:
             self._state.publish(wire.STATE.encode(decision.status, stamp_s, serial))
         self._limits.publish(wire.LIMITS.encode(decision.limits, stamp_s, serial))
-        if opens:
+        if self._opens:
             self._state.publish(wire.STATE.encode(decision.status, stamp_s, serial))
-            self._command.publish(wire.COMMAND.encode(command, stamp_s, serial))
+            self._command.publish(wire.COMMAND.encode(decision.contactor_command, stamp_s, serial))
 
     def _save(self, now_s: float) -> None:
         # after the decision is out: a slow disk delays no opening

@@ -16,6 +16,8 @@ from openbms_core.types import PackMeasurement
 
 __all__ = ["Checks", "Findings"]
 
+_NOT_KNOWN = Reading(present=None)
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -63,11 +65,20 @@ class Checks:
         self._at_start = np.array([row.at_start for row in rows])
         self._above = np.array([row.comparison == "above" for row in rows])
         self._below = np.array([row.comparison == "below" for row in rows])
+        self._compared = self._above | self._below
         # the three levels of a quantity share one reading
         self._quantities = tuple(dict.fromkeys(row.quantity for row in rows))
         self._of_row = np.array([self._quantities.index(row.quantity) for row in rows])
-        wanted = set(self._quantities)
-        self._watches = [kind(self.facts) for kind in WATCHES if wanted & set(kind.quantities)]
+        self._watches = [kind(self.facts) for kind in WATCHES if set(self._quantities) & set(kind.quantities)]
+        # where the reading of each quantity stands, by what it is read from
+        self._place = {quantity: place for place, quantity in enumerate(self._quantities)}
+        watched = {quantity for watch in self._watches for quantity in watch.quantities}
+        self._by_clock = [(p, CLOCK_READINGS[q]) for q, p in self._place.items() if q in CLOCK_READINGS]
+        self._by_scan = [
+            (place, SCAN_READINGS[quantity])
+            for quantity, place in self._place.items()
+            if quantity not in watched and quantity not in CLOCK_READINGS
+        ]
 
     def evaluate(self, m: PackMeasurement | None, now: Circumstances, step_s: float = 0.0) -> Findings:
         """Judge every row.
@@ -85,28 +96,24 @@ class Checks:
         -------
         Findings
         """
-        watched: dict[str, Reading] = {}
+        readings = [_NOT_KNOWN] * len(self._quantities)
+        for place, by_clock in self._by_clock:
+            readings[place] = by_clock(now)
         if m is not None:
+            for place, by_scan in self._by_scan:
+                readings[place] = by_scan(m, self.facts, now)
             for watch in self._watches:
-                watched |= watch.step(m, now, step_s)
-        readings = [
-            watched[quantity] if quantity in watched else self._read(quantity, m, now)
-            for quantity in self._quantities
-        ]
-        value = np.array([reading.value for reading in readings])[self._of_row]
-        index = np.array([reading.index for reading in readings], dtype=np.int32)[self._of_row]
-        present = np.array([bool(reading.present) for reading in readings])[self._of_row]
-        known = np.array([reading.present is not None for reading in readings])[self._of_row]
-        compared = self._above | self._below
+                for quantity, reading in watch.step(m, now, step_s).items():
+                    if quantity in self._place:
+                        readings[self._place[quantity]] = reading
+        values, indices, presence = zip(*readings, strict=True)
+        value = np.array(values)[self._of_row]
+        index = np.array(indices, dtype=np.int32)[self._of_row]
+        judged = np.array(presence, dtype=np.float64)[self._of_row]  # 0, 1, and NaN where it cannot be
+        present = judged == 1.0
         beyond = np.where(self._above, value > self.limit, value < self.limit)
         # a comparison that does not apply is known not to hold, even without a value
-        known &= ~(compared & present & np.isnan(value))
-        known &= self._at_start | now.started
-        return Findings(value, index, present & (beyond | ~compared), known)
-
-    def _read(self, quantity: str, m: PackMeasurement | None, now: Circumstances) -> Reading:
-        if quantity in CLOCK_READINGS:
-            return CLOCK_READINGS[quantity](now)
-        if m is None:
-            return Reading(present=None)
-        return SCAN_READINGS[quantity](m, self.facts, now)
+        known = ~(np.isnan(judged) | (self._compared & present & np.isnan(value)))
+        if not now.started:
+            known &= self._at_start
+        return Findings(value, index, present & (beyond | ~self._compared), known)

@@ -11,9 +11,8 @@ from openbms_control.safety.contactors import Sensed
 from openbms_control.safety.explain import closing_inhibits, explain_state, inhibits
 from openbms_control.safety.fault_manager import FaultEntry, FaultManager
 from openbms_control.safety.limits import LimitCalculator, LimitInputs
-from openbms_control.safety.readings import CLOSED_STATES
+from openbms_control.safety.readings import CLOSED_STATES, PackFacts
 from openbms_control.safety.state_machine import StateMachine
-from openbms_core.pack import PackFile
 from openbms_core.types import (
     BmsStatus,
     ContactorCommand,
@@ -89,7 +88,7 @@ class Reporter:
 
     Parameters
     ----------
-    pack : PackFile
+    facts : PackFacts
     machine : StateMachine
     manager : FaultManager
     not_monitored : tuple of str
@@ -99,15 +98,15 @@ class Reporter:
 
     def __init__(
         self,
-        pack: PackFile,
+        facts: PackFacts,
         machine: StateMachine,
         manager: FaultManager,
         not_monitored: tuple[str, ...],
         start_count: int,
     ) -> None:
-        self._pack, self._machine, self._manager = pack, machine, manager
+        self._pack, self._machine, self._manager = facts.pack, machine, manager
         self._not_monitored, self._start_count = not_monitored, start_count
-        self._limits = LimitCalculator(pack)
+        self._limits = LimitCalculator(facts)
         self._sequence = 0
         # None: the number of this start is not on record yet
         self._kept: tuple[Any, ...] | None = None
@@ -117,8 +116,10 @@ class Reporter:
         """Contactors are closed, or on their way."""
         return self._machine.state in (State.PRECHARGE, *CLOSED_STATES, State.OPENING)
 
-    def decide(self, view: View, t_s: float, *, state_changed: bool, faults_changed: bool) -> Decision:
-        """Give the decision of this step."""
+    def decide(
+        self, view: View, command: ContactorCommand, t_s: float, *, state_changed: bool, faults_changed: bool
+    ) -> Decision:
+        """Give the decision of this step; ``command`` is what :meth:`command` has given for it."""
         machine, manager = self._machine, self._manager
         zero = machine.state == State.OPENING or (
             manager.about_to_open() is not None and machine.state in (State.PRECHARGE, *CLOSED_STATES)
@@ -142,7 +143,7 @@ class Reporter:
         return Decision(
             limits=limits,
             status=self._status(limits, view, zero, t_s),
-            contactor_command=self._command(view),
+            contactor_command=command,
             faults=tuple(manager.entries()),
             highest_level=manager.highest_level(),
             not_monitored=self._not_monitored,
@@ -180,7 +181,8 @@ class Reporter:
             valid_for_s=self._pack.contactors.command_valid_for_s,
         )
 
-    def _command(self, view: View) -> ContactorCommand:
+    def command(self, view: View) -> ContactorCommand:
+        """Give the contactor command of this step: all that the driver needs to answer the scan."""
         machine = self._machine
         positive, negative, precharge = (column.copy() for column in machine.contactors.command.T)
         asked = State.STANDBY

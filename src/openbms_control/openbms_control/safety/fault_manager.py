@@ -144,6 +144,7 @@ class FaultManager:
         self._is_busy = np.zeros(len(self.rows), dtype=np.bool_)
         self._busy: list[int] = []
         self._counted: set[int] = set()
+        self._in_force: list[FaultRow] | None = None
         self._note_busy(range(len(self.rows)))
 
     def _note_busy(self, numbers: Iterable[int]) -> None:
@@ -153,6 +154,7 @@ class FaultManager:
             self._is_busy[number] = life.state is not None or life.tripped_at_s is not None
             (self._counted.add if life.occurrences else self._counted.discard)(number)
         self._busy = np.flatnonzero(self._is_busy).tolist()
+        self._in_force = None
 
     def step(self, found: Findings, step_s: np.ndarray, t_s: float, now_s: float) -> bool:
         """Take the findings of one call.
@@ -219,9 +221,11 @@ class FaultManager:
 
     def in_force(self) -> list[FaultRow]:
         """Give the rows that are active or latched, worst level first."""
-        held = (FaultState.ACTIVE, FaultState.LATCHED)
-        found = [self.rows[n] for n in self._busy if self._lives[n].state in held]
-        return sorted(found, key=lambda row: -row.level)
+        if self._in_force is None:
+            held = (FaultState.ACTIVE, FaultState.LATCHED)
+            found = [self.rows[n] for n in self._busy if self._lives[n].state in held]
+            self._in_force = sorted(found, key=lambda row: -row.level)
+        return self._in_force
 
     def has(self, action: Action) -> FaultRow | None:
         """Give the worst active or latched row with this action."""

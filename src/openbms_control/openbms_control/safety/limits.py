@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openbms_control.safety.readings import CLOSED_STATES, PackFacts, cell_extreme, temperature_extreme, valid
-from openbms_core.pack import LimitTriple, PackFile
+from openbms_control.safety.readings import CLOSED_STATES, PackFacts
+from openbms_core.pack import LimitTriple
 from openbms_core.types import FinalLimits, PackMeasurement, PowerLimits, State, Validity
 
 __all__ = [
@@ -150,12 +150,12 @@ class LimitCalculator:
 
     Parameters
     ----------
-    pack : PackFile
+    facts : PackFacts
     """
 
-    def __init__(self, pack: PackFile) -> None:
+    def __init__(self, facts: PackFacts) -> None:
+        self._facts, pack = facts, facts.pack
         self._pack, self._limits = pack, pack.limits
-        self._facts = PackFacts(pack)
         self._valid_for_s = pack.contactors.command_valid_for_s
         self._before: dict[bool, float | None] = {True: None, False: None}
         self._before_s = -math.inf
@@ -237,10 +237,10 @@ class LimitCalculator:
         """Give the raw derating table: what each voltage and temperature leaves of the rating (0 to 1)."""
         limits, facts = self._limits, self._facts
         unknown: list[Bound] = []
-        cells = valid(m.cell_voltages_v, m.cell_voltage_validity)
-        if not np.isfinite(cells).all() and m.reported_cell_voltage_validity != Validity.VALID:
+        values = facts.values(m)
+        if values.lost_cells is not None and m.reported_cell_voltage_validity != Validity.VALID:
             unknown.append((0.0, "cell_voltage_unknown"))
-        sensors = valid(m.temperatures_degc, m.temperature_validity)[facts.cell_sensors]
+        sensors = values.temperatures[facts.cell_sensors]
         if (
             not (len(sensors) and np.isfinite(sensors).all())
             and m.reported_temperature_validity != Validity.VALID
@@ -248,16 +248,16 @@ class LimitCalculator:
             unknown.append((0.0, "temperature_unknown"))
         if unknown:
             return unknown
-        hottest, coldest = temperature_extreme(m, facts, +1.0)[0], temperature_extreme(m, facts, -1.0)[0]
+        hottest, coldest = values.hottest[0], values.coldest[0]
         if charge:
             voltage = (
-                derating(cell_extreme(m, +1.0)[0], limits.cell_voltage_max_v, upper=True),
+                derating(values.highest_cell[0], limits.cell_voltage_max_v, upper=True),
                 "cell_voltage_high",
             )
             hot, cold = limits.charge_temperature_max_degc, limits.charge_temperature_min_degc
         else:
             voltage = (
-                derating(cell_extreme(m, -1.0)[0], limits.cell_voltage_min_v, upper=False),
+                derating(values.lowest_cell[0], limits.cell_voltage_min_v, upper=False),
                 "cell_voltage_low",
             )
             hot, cold = limits.discharge_temperature_max_degc, limits.discharge_temperature_min_degc
@@ -285,12 +285,12 @@ class LimitCalculator:
 
         For charging the present voltage understates it; for discharging the current limit holds beside it.
         """
-        strings = valid(m.string_voltages_v, m.string_voltage_validity)
-        cells = valid(m.cell_voltages_v, m.cell_voltage_validity)
+        values = self._facts.values(m)
+        strings = values.string_voltages
         if np.isfinite(strings).all():
             voltage = float(strings.min())
-        elif np.isfinite(cells).all():
-            voltage = float(cells.reshape(self._facts.strings, -1).sum(axis=1).min())
+        elif values.lost_cells is None:
+            voltage = float(values.cell_sums.min())
         else:
             return 0.0, "string_voltage_unknown"
         power = current * max(voltage, 0.0)

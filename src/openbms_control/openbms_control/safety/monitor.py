@@ -8,6 +8,7 @@ time); ages, deadlines and expiry follow the monotonic clock that is passed in.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -20,11 +21,7 @@ from openbms_control.safety.intake import CommandIntake, EstimateIntake, ScanInt
 from openbms_control.safety.key import KeySwitch
 from openbms_control.safety.readings import (
     CLOSED_STATES,
-    SCAN_READINGS,
     Circumstances,
-    currents,
-    largest_current,
-    valid,
 )
 from openbms_control.safety.record import FaultRecord, RecordProblem
 from openbms_control.safety.requests import Answer, answer_request
@@ -32,7 +29,14 @@ from openbms_control.safety.state_machine import Inputs, StateMachine
 from openbms_core.faults import Action, fault_rows, not_monitored, opening_deadline_s
 from openbms_core.pack import LoadedPack
 from openbms_core.pack_checks import check_pack
-from openbms_core.types import BalancingCommand, PackMeasurement, PowerLimits, State, ThermalCommand
+from openbms_core.types import (
+    BalancingCommand,
+    ContactorCommand,
+    PackMeasurement,
+    PowerLimits,
+    State,
+    ThermalCommand,
+)
 
 __all__ = ["START_UP_S", "TICK_PERIOD_S", "Answer", "Decision", "SafetyMonitor"]
 
@@ -87,14 +91,20 @@ class SafetyMonitor:
         self._machine = StateMachine(pack.file, record.contactors)
         self._key = KeySwitch(pack.file)
         self._reporter = Reporter(
-            pack.file, self._machine, self._manager, tuple(not_monitored(pack.file)), record.start_count
+            self._checks.facts,
+            self._machine,
+            self._manager,
+            tuple(not_monitored(pack.file)),
+            record.start_count,
         )
         self._scans = ScanIntake(pack.file, self._checks.facts)
         self._estimates = EstimateIntake(pack.file.limits.limp_home.shutdown_after_s)
         self._commands = CommandIntake(pack.file)
-        self._needed = {
-            row.quantity: _NEEDED_TO_START[row.name] for row in rows if row.name in _NEEDED_TO_START
-        }
+        self._needed = [
+            (number, _NEEDED_TO_START[row.name])
+            for number, row in enumerate(rows)
+            if row.name in _NEEDED_TO_START
+        ]
         self._start_count, self._problem, self._died = record.start_count, problem, record.closed
         self._written_s = record.contactors.written_s
         self._late_s = 0.0
@@ -183,7 +193,13 @@ class SafetyMonitor:
         """Go on without a new scan: ages, deadlines and expiry run."""
         return self.step(None, t_s, now_s)
 
-    def step(self, measurement: PackMeasurement | None, t_s: float, now_s: float) -> Decision:
+    def step(
+        self,
+        measurement: PackMeasurement | None,
+        t_s: float,
+        now_s: float,
+        answer: Callable[[ContactorCommand], None] | None = None,
+    ) -> Decision:
         """Take a scan (or only the time) and decide.
 
         Parameters
@@ -194,6 +210,8 @@ class SafetyMonitor:
             Monotonic time [s].
         now_s : float
             ROS time [s], for the record where there is no scan.
+        answer : callable, optional
+            Gets the contactor command as soon as it stands, before limits and sentences are worked out.
         """
         if self._called_s == -math.inf:
             self._started_s = self._called_s = t_s
@@ -212,7 +230,6 @@ class SafetyMonitor:
         self._key.step(scan, t_s)
         self._machine.contactors.look(sensed, self._machine.state, t_s)
         now = self._circumstances(taken, t_s, now_s, gap_s, clock_step_s)
-        self._note_missing(taken.scan, now)
         faults_changed = self._judge(taken, now, gap_s, t_s, now_s)
         before = self._machine.state
         self._machine.step(self._inputs(sensed), t_s)
@@ -220,8 +237,11 @@ class SafetyMonitor:
             scan, sensed, self._scans.number, self._estimates.fresh(t_s),
             self._estimates.shutdown_in_s(t_s), self._waiting_for,
         )  # fmt: skip
+        command = self._reporter.command(view)
+        if answer is not None:
+            answer(command)
         self._last = self._reporter.decide(
-            view, t_s, state_changed=self._machine.state != before, faults_changed=faults_changed
+            view, command, t_s, state_changed=self._machine.state != before, faults_changed=faults_changed
         )
         return self._last
 
@@ -267,18 +287,11 @@ class SafetyMonitor:
             chiller_wanted=wanted.chiller,
         )
 
-    def _note_missing(self, scan: PackMeasurement | None, now: Circumstances) -> None:
-        if scan is not None:
-            facts = self._checks.facts
-            self._waiting_for = [
-                text
-                for quantity, text in self._needed.items()
-                if SCAN_READINGS[quantity](scan, facts, now).present
-            ]
-            self._complete = self._complete or not self._waiting_for
-
     def _judge(self, taken: TakenScan, now: Circumstances, gap_s: float, t_s: float, now_s: float) -> bool:
         found = self._checks.evaluate(taken.scan, now, taken.step_s)
+        if taken.scan is not None:
+            self._waiting_for = [text for row, text in self._needed if found.condition[row]]
+            self._complete = self._complete or not self._waiting_for
         if self._problem == "corrupt":
             self._problem = ""  # it is latched from here on, so that it can be cleared
         self._died = False  # likewise
@@ -293,19 +306,17 @@ class SafetyMonitor:
         m = self._scans.fresh(t_s)
         if m is None:
             return None
-        voltages = valid(m.string_voltages_v, m.string_voltage_validity)
-        # where a string's voltage is not measured, the sum of its cells is, if all are valid
-        sums = (
-            valid(m.cell_voltages_v, m.cell_voltage_validity)
-            .reshape(self._pack.topology.strings, -1)
-            .sum(axis=1)
-        )
+        values = self._checks.facts.values(m)
+        voltages = values.string_voltages
+        if not np.isfinite(voltages).all():
+            # where a string's voltage is not measured, the sum of its cells is, if all are valid
+            voltages = np.where(np.isfinite(voltages), voltages, values.cell_sums)
         return Sensed(
             feedback=m.contactor_feedback.reshape(-1, 3),
-            string_voltages_v=np.where(np.isfinite(voltages), voltages, sums),
-            string_currents_a=currents(m),
+            string_voltages_v=voltages,
+            string_currents_a=values.currents,
             link_voltage_v=m.link_voltage_v if m.link_voltage_validity == 0 else math.nan,
-            largest_current_a=largest_current(m),
+            largest_current_a=values.largest_current,
             scan_number=self._scans.count,
             measured_s=self._scans.received_s - self._late_s,
         )

@@ -14,16 +14,12 @@ from openbms_control.safety.readings.facts import (
     PackFacts,
     Reading,
     ScanReading,
-    cell_extreme,
-    currents,
-    largest_current,
-    temperature_extreme,
-    valid,
 )
 from openbms_control.safety.readings.inputs import INPUT_READINGS
 from openbms_control.safety.readings.limits import LIMIT_READINGS
 from openbms_control.safety.readings.missing import MISSING_READINGS
 from openbms_control.safety.readings.system import SYSTEM_CLOCK_READINGS, SYSTEM_READINGS
+from openbms_control.safety.readings.values import ScanValues, cell_extreme
 
 __all__ = [
     "CLOCK_READINGS",
@@ -32,11 +28,8 @@ __all__ = [
     "Circumstances",
     "PackFacts",
     "Reading",
+    "ScanValues",
     "cell_extreme",
-    "currents",
-    "largest_current",
-    "temperature_extreme",
-    "valid",
 ]
 
 SCAN_READINGS: dict[str, ScanReading] = {

@@ -11,7 +11,6 @@ from openbms_control.safety.readings.facts import (
     PackFacts,
     Reading,
     ScanReading,
-    temperature_extreme,
 )
 from openbms_core.types import UNKNOWN, PackMeasurement, Validity
 
@@ -45,7 +44,7 @@ def _heater_excess_hot(m: PackMeasurement, facts: PackFacts, now: Circumstances)
         return Reading(present=None)
     if not value - now.heater_wanted > facts.pack.protection.actuator_deviation_max:
         return Reading(present=False)
-    return Reading(*temperature_extreme(m, facts, 1.0))
+    return Reading(*facts.values(m).hottest)
 
 
 def _lack(name: str) -> ScanReading:

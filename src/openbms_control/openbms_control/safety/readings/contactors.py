@@ -12,9 +12,8 @@ from openbms_control.safety.readings.facts import (
     PackFacts,
     Reading,
     ScanReading,
-    currents,
-    extreme,
 )
+from openbms_control.safety.readings.values import extreme
 from openbms_core.types import UNKNOWN, PackMeasurement, State, Validity
 
 __all__ = ["CONTACTOR_CLOCK_READINGS", "CONTACTOR_READINGS"]
@@ -66,12 +65,15 @@ def _link_live(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Read
 
 
 def _current_on_open_string(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+    values = facts.values(m)
+    if not values.currents_known:
+        return Reading(present=None)
     quiet = ((now.command == 0) & (now.command_age_s > facts.quiet_after_s)).reshape(-1, 3)
     positive, negative, precharge = quiet.T
-    flows = np.where(negative | (positive & precharge), np.abs(currents(m)), np.nan)
+    flows = np.where(negative | (positive & precharge), np.abs(values.currents), np.nan)
     value, index = extreme(flows, 1.0, float("nan"), False)
     # no string is open: nothing to judge, which is not the same as unknown
-    return Reading(value, index, index >= 0) if np.isfinite(currents(m)).all() else Reading(present=None)
+    return Reading(value, index, index >= 0)
 
 
 CONTACTOR_READINGS: dict[str, ScanReading] = {

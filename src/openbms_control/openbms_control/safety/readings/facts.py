@@ -1,15 +1,17 @@
-"""What every reading needs: facts of the pack, circumstances of the call, and the valid values of a scan."""
+"""What every reading needs: facts of the pack and circumstances of the call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openbms_control.safety.readings.values import BoolArray, FloatArray, ScanValues
 from openbms_core.pack import PackFile
-from openbms_core.types import PackMeasurement, State, Validity
+from openbms_core.types import PackMeasurement, State
 
 __all__ = [
     "CLOSED_STATES",
@@ -20,24 +22,13 @@ __all__ = [
     "PackFacts",
     "Reading",
     "ScanReading",
-    "cell_extreme",
-    "currents",
-    "extreme",
-    "largest_current",
-    "second_currents",
-    "temperature_extreme",
-    "valid",
 ]
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
 CLOSED_STATES = frozenset({State.DRIVE, State.CHARGE, State.CONNECTED})
 """States in which the pack's contactors are closed for use."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What one quantity is now.
 
     Attributes
@@ -166,6 +157,18 @@ class PackFacts:
         places = ("contactor_positive", "contactor_negative", "contactor_precharge")
         self.feedback_mapped = np.tile([pack.mapped(name) for name in places], self.strings)
 
+        self._values: ScanValues | None = None
+
+    def values(self, m: PackMeasurement) -> ScanValues:
+        """Give the valid values of a scan; those of the newest one are kept.
+
+        A scan must not be changed after it was given here.
+        """
+        kept = self._values
+        if kept is None or kept.scan is not m:
+            kept = self._values = ScanValues(m, self)
+        return kept
+
     def fits(self, m: PackMeasurement) -> bool:
         """Tell whether the scan has the lengths of this pack."""
         return (
@@ -176,83 +179,6 @@ class PackFacts:
             and len(m.string_voltages_v) == len(m.string_voltage_validity) == self.strings
             and len(m.contactor_feedback) == 3 * self.strings
         )
-
-
-def valid(values: FloatArray, validity: NDArray[np.uint8]) -> FloatArray:
-    """Give the values with NaN wherever they are not valid (the array itself where all are)."""
-    if not validity.any():  # all VALID, which is 0: nearly always, and much quicker
-        return values
-    return np.where(validity == Validity.VALID, values, np.nan)
-
-
-def extreme(values: FloatArray, sign: float, reported: float, is_reported: bool) -> tuple[float, int]:
-    """Give the largest (sign +1) or smallest (-1) value with its index; the device's own extreme counts as
-    well.
-    """
-    value, index = float("nan"), -1
-    if values.size:
-        ordered = np.where(np.isnan(values), -np.inf, sign * values)
-        at = int(ordered.argmax())
-        if ordered[at] > -np.inf:
-            value, index = float(values[at]), at
-    if is_reported and np.isfinite(reported) and not sign * reported <= sign * value:
-        value, index = float(reported), -1
-    return value, index
-
-
-def cell_extreme(m: PackMeasurement, sign: float) -> tuple[float, int]:
-    """Give the highest (+1) or lowest (-1) cell voltage [V] and its cell; of two measurements of a cell the
-    worse counts.
-    """
-    reported = m.reported_cell_voltage_maximum_v if sign > 0 else m.reported_cell_voltage_minimum_v
-    cells = valid(m.cell_voltages_v, m.cell_voltage_validity)
-    if m.redundant_cell_voltages_v.size == cells.size:
-        second = valid(m.redundant_cell_voltages_v, m.redundant_cell_voltage_validity)
-        cells = np.fmax(cells, second) if sign > 0 else np.fmin(cells, second)
-    return extreme(cells, sign, reported, m.reported_cell_voltage_validity == Validity.VALID)
-
-
-def temperature_extreme(
-    m: PackMeasurement, facts: PackFacts, sign: float, of: BoolArray | None = None
-) -> tuple[float, int]:
-    """Give the highest (+1) or lowest (-1) cell temperature [°C] and its sensor, of those strings (default:
-    all).
-    """
-    values = np.where(facts.cell_sensors, valid(m.temperatures_degc, m.temperature_validity), np.nan)
-    if of is not None:
-        values = np.where((facts.sensor_strings & of).any(axis=1), values, np.nan)
-    reported = m.reported_temperature_maximum_degc if sign > 0 else m.reported_temperature_minimum_degc
-    return extreme(values, sign, reported, m.reported_temperature_validity == Validity.VALID)
-
-
-def currents(m: PackMeasurement) -> FloatArray:
-    """Give the mean current of each string [A], NaN where it is not valid; shape (strings,)."""
-    return valid(m.string_currents_a, m.string_current_validity)
-
-
-def second_currents(m: PackMeasurement) -> FloatArray | None:
-    """Give what the second sensor of each string says [A], NaN where it is not valid; None where none is
-    fitted.
-    """
-    if m.redundant_string_currents_a.size != m.string_currents_a.size:
-        return None
-    return valid(m.redundant_string_currents_a, m.redundant_string_current_validity)
-
-
-def largest_current(m: PackMeasurement) -> float:
-    """Give the largest magnitude in any string within the scan [A], by either sensor; NaN if a string's
-    current is unknown.
-    """
-    means = currents(m)
-    peaks = [
-        valid(x, m.string_current_validity) for x in (m.string_current_minimum_a, m.string_current_maximum_a)
-    ]
-    if not np.isfinite(means).all():
-        return float("nan")
-    second = second_currents(m)
-    if second is not None:
-        peaks.append(second)
-    return float(np.nanmax(np.abs([means, *peaks])))
 
 
 ScanReading = Callable[[PackMeasurement, PackFacts, Circumstances], Reading]

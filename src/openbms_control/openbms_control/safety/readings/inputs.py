@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from openbms_control.safety.readings.facts import Circumstances, PackFacts, Reading, ScanReading, valid
+from openbms_control.safety.readings.facts import Circumstances, PackFacts, Reading, ScanReading
 from openbms_core.types import UNKNOWN, PackMeasurement, State, Validity
 
-__all__ = ["INPUT_READINGS", "insulation"]
+__all__ = ["INPUT_READINGS"]
 
 
-def insulation(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
+def _insulation(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
     """Give the insulation resistance per volt of the highest string [ohm/V]."""
-    if m.insulation_resistance_validity != Validity.VALID:
-        return Reading()
-    strings = valid(m.string_voltages_v, m.string_voltage_validity)
-    # without a string voltage the highest possible one, which is the strictest
-    highest = facts.cells_in_series * facts.pack.limits.cell_voltage_max_v.safety
-    voltage = float(np.nanmax(strings)) if np.isfinite(strings).any() else highest
-    return Reading(m.insulation_resistance_ohm / max(voltage, 1.0))
+    return Reading(facts.values(m).insulation_ohm_per_v)
 
 
 def _switch(name: str, alarm: int) -> ScanReading:
@@ -41,7 +33,7 @@ def _plugged_in_drive(m: PackMeasurement, facts: PackFacts, now: Circumstances) 
 
 
 INPUT_READINGS: dict[str, ScanReading] = {
-    "insulation": insulation,
+    "insulation": _insulation,
     "interlock_open": _switch("interlock", 0),
     "emergency_stop": _switch("emergency_stop", 1),
     "smoke": _switch("smoke", 1),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from openbms_control.safety.readings.facts import (
@@ -11,18 +13,18 @@ from openbms_control.safety.readings.facts import (
     PackFacts,
     Reading,
     ScanReading,
-    currents,
-    valid,
 )
-from openbms_control.safety.readings.inputs import insulation
 from openbms_core.types import UNKNOWN, BusState, PackMeasurement, Validity
 
 __all__ = ["MISSING_READINGS"]
 
 
+_NOT_MISSING = Reading(present=False)
+
+
 def _missing(bad: BoolArray, ages: FloatArray) -> Reading:
     if not bad.any():
-        return Reading(present=False)
+        return _NOT_MISSING
     if len(ages) != len(bad):
         return Reading(index=int(np.argmax(bad)))
     # never received counts as the oldest
@@ -31,16 +33,18 @@ def _missing(bad: BoolArray, ages: FloatArray) -> Reading:
 
 
 def _cell_voltage_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
-    bad = ~np.isfinite(valid(m.cell_voltages_v, m.cell_voltage_validity))
+    if facts.cell_extremes_mapped and m.reported_cell_voltage_validity != Validity.VALID:
+        return Reading()
+    bad = facts.values(m).lost_cells
+    if bad is None:
+        return _NOT_MISSING
     if facts.cell_extremes_mapped:
-        if m.reported_cell_voltage_validity != Validity.VALID:
-            return Reading()
-        bad &= m.cell_voltage_validity != Validity.NOT_FITTED
+        bad = bad & (m.cell_voltage_validity != Validity.NOT_FITTED)
     return _missing(bad, m.cell_voltage_ages_s)
 
 
 def _temperature_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
-    bad = ~np.isfinite(valid(m.temperatures_degc, m.temperature_validity)) & facts.cell_sensors
+    bad = ~np.isfinite(facts.values(m).temperatures) & facts.cell_sensors
     if facts.temperature_extremes_mapped:
         if m.reported_temperature_validity != Validity.VALID:
             return Reading()
@@ -49,7 +53,10 @@ def _temperature_missing(m: PackMeasurement, facts: PackFacts, now: Circumstance
 
 
 def _current_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
-    return _missing(~np.isfinite(currents(m)), np.full(facts.strings, np.nan))
+    values = facts.values(m)
+    if values.currents_known:
+        return _NOT_MISSING
+    return _missing(~np.isfinite(values.currents), np.full(facts.strings, np.nan))
 
 
 def _safety_input_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
@@ -57,13 +64,12 @@ def _safety_input_missing(m: PackMeasurement, facts: PackFacts, now: Circumstanc
 
 
 def _feedback_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
-    return _missing(
-        facts.feedback_mapped & (m.contactor_feedback == UNKNOWN), np.full(3 * facts.strings, np.nan)
-    )
+    unknown = facts.feedback_mapped & (m.contactor_feedback == UNKNOWN)
+    return _missing(unknown, np.full(3 * facts.strings, np.nan)) if unknown.any() else _NOT_MISSING
 
 
 def _insulation_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
-    return Reading(present=not np.isfinite(insulation(m, facts, now).value))
+    return Reading(present=not math.isfinite(facts.values(m).insulation_ohm_per_v))
 
 
 def _scalar_missing(validity: str) -> ScanReading:
@@ -76,9 +82,9 @@ def _array_missing(validity: str) -> ScanReading:
     def read(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
         states = getattr(m, validity)
         if not states.any():  # all valid
-            return Reading(present=False)
+            return _NOT_MISSING
         bad = (states != Validity.VALID) & (states != Validity.NOT_FITTED)
-        return Reading(index=int(np.argmax(bad))) if bad.any() else Reading(present=False)
+        return Reading(index=int(np.argmax(bad))) if bad.any() else _NOT_MISSING
 
     return read
 
@@ -86,14 +92,14 @@ def _array_missing(validity: str) -> ScanReading:
 def _die_temperature_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
     states = m.temperature_validity[facts.die_sensors]
     if not states.any():  # all valid
-        return Reading(present=False)
+        return _NOT_MISSING
     bad = (states != Validity.VALID) & (states != Validity.NOT_FITTED)
-    return Reading(index=int(facts.die_sensors[np.argmax(bad)])) if bad.any() else Reading(present=False)
+    return Reading(index=int(facts.die_sensors[np.argmax(bad)])) if bad.any() else _NOT_MISSING
 
 
 def _balancing_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
     unknown = (m.cell_balancing == UNKNOWN) & facts.balancing_mapped
-    return Reading(index=int(np.argmax(unknown))) if unknown.any() else Reading(present=False)
+    return Reading(index=int(np.argmax(unknown))) if unknown.any() else _NOT_MISSING
 
 
 def _bus_lost(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:

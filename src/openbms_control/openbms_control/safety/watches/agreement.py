@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from openbms_control.safety.readings.facts import FloatArray, PackFacts, Reading, currents, valid
+from openbms_control.safety.readings.facts import FloatArray, PackFacts, Reading
+from openbms_control.safety.readings.values import valid
 from openbms_control.safety.watches.strings import Strings
 from openbms_core.types import PackMeasurement, Validity
 
@@ -62,7 +63,7 @@ class Agreement:
 
     def _string_voltage(self, strings: Strings, m: PackMeasurement) -> Reading:
         total = strings.volts.sum(axis=1)  # NaN where a cell is lost
-        sensor = valid(m.string_voltages_v, m.string_voltage_validity)
+        sensor = self._facts.values(m).string_voltages
         moved = np.maximum(np.abs(total - self._sum_v), np.abs(sensor - self._sensor_v))
         if strings.seen is None:  # fmax: what is not known has not moved
             self._doubt_v = np.fmax(moved, _DOUBT_KEEPS * self._doubt_v)
@@ -89,7 +90,7 @@ class Agreement:
         return _largest(apart)
 
     def _currents(self, m: PackMeasurement) -> Reading:
-        mean = currents(m)
+        mean = self._facts.values(m).currents
         low = np.fmin(m.string_current_minimum_a, mean)
         high = np.fmax(m.string_current_maximum_a, mean)
         if m.redundant_string_currents_a.size != mean.size:

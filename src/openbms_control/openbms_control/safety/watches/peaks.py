@@ -19,11 +19,8 @@ from openbms_control.safety.readings.facts import (
     FloatArray,
     PackFacts,
     Reading,
-    currents,
-    extreme,
-    second_currents,
-    valid,
 )
+from openbms_control.safety.readings.values import extreme, valid
 from openbms_control.safety.watches.watch import Watch
 from openbms_core.types import PackMeasurement
 
@@ -58,15 +55,15 @@ class CurrentPeaks(Watch):
             "discharge_current": Reading(*extreme(discharging, 1.0, float("nan"), False)),
         }
 
-    @staticmethod
-    def _peaks(m: PackMeasurement) -> tuple[FloatArray, FloatArray]:
+    def _peaks(self, m: PackMeasurement) -> tuple[FloatArray, FloatArray]:
         """Give the largest charge and discharge current of each string in this scan [A, magnitudes]."""
-        mean, second = currents(m), second_currents(m)
+        values = self.facts.values(m)
+        mean, second = values.currents, values.second_currents
         both = []
         for sign, reached in ((1.0, m.string_current_maximum_a), (-1.0, m.string_current_minimum_a)):
             peaks = valid(reached, m.string_current_validity)
-            values = sign * np.where(np.isnan(peaks), mean, peaks)
+            largest = sign * np.where(np.isnan(peaks), mean, peaks)
             if second is not None:  # of two sensors the worse counts
-                values = np.fmax(values, sign * second)
-            both.append(values)
+                largest = np.fmax(largest, sign * second)
+            both.append(largest)
         return both[0], both[1]

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts, valid
+from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts
 from openbms_control.safety.watches.runaway_voltage import VoltageCourses
 from openbms_core.types import PackMeasurement
 
@@ -48,8 +48,7 @@ class StringAgreement:
 
     def __init__(self, facts: PackFacts, hold_s: float) -> None:
         self._measured = facts.cells_mapped and facts.pack.mapped("string_voltage_v")
-        self._hold_s = hold_s
-        self._shape = (facts.strings, facts.cells_in_series)
+        self._facts, self._hold_s = facts, hold_s
         self.evidence_age_s = np.full(facts.strings, np.inf)
         self._mean_v, self._variance, self._calm_s, self._drop_s, self._sum_v, self._scans = np.zeros(
             (6, facts.strings)
@@ -72,8 +71,8 @@ class StringAgreement:
         if not self._measured:
             return
         self.evidence_age_s += step_s
-        cells = valid(m.cell_voltages_v, m.cell_voltage_validity).reshape(self._shape).sum(axis=1)
-        apart = valid(m.string_voltages_v, m.string_voltage_validity) - cells
+        values = self._facts.values(m)
+        apart = values.string_voltages - values.cell_sums
         known = np.isfinite(apart)
         drops = voltages.dropping.any(axis=1)
         if drops.any():

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from openbms_control.safety.readings.facts import Circumstances, FloatArray, PackFacts
-from openbms_control.safety.readings.inputs import insulation
 from openbms_core.types import UNKNOWN, PackMeasurement, Validity
 
 __all__ = ["Surroundings"]
@@ -90,7 +89,7 @@ class Surroundings:
 
     def _fallen(self, m: PackMeasurement, now: Circumstances, share: float) -> float:
         """Tell whether the insulation fell fast: 1, 0, or NaN where it is not known."""
-        value = insulation(m, self._facts, now).value
+        value = self._facts.values(m).insulation_ohm_per_v
         if math.isnan(value):
             return math.nan
         if math.isnan(self._insulation) or (now.command_age_s < AFTER_SWITCHING_S).any():

@@ -26,7 +26,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts, valid
+from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts
 from openbms_core.types import PackMeasurement, Validity
 
 __all__ = ["TemperatureCourses", "window_rows"]
@@ -121,6 +121,7 @@ class TemperatureCourses:
     """
 
     def __init__(self, facts: PackFacts, hold_s: float) -> None:
+        self._facts = facts
         pack = facts.pack
         chosen, cells = pack.protection, pack.topology.cell_count
         self._sensors = np.flatnonzero(facts.cell_sensors)
@@ -182,7 +183,7 @@ class TemperatureCourses:
         self._rose_age_s[:] = np.inf
 
     def _values(self, m: PackMeasurement) -> FloatArray:
-        values = valid(m.temperatures_degc, m.temperature_validity)[self._sensors]
+        values = self._facts.values(m).temperatures[self._sensors]
         if not self._by_device:
             return values
         known = m.reported_temperature_validity == Validity.VALID

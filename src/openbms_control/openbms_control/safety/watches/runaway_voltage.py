@@ -30,7 +30,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts, valid
+from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts
 from openbms_core.types import PackMeasurement
 
 __all__ = ["VoltageCourses"]
@@ -75,6 +75,7 @@ class VoltageCourses:
     """
 
     def __init__(self, facts: PackFacts, hold_s: float) -> None:
+        self._facts = facts
         chosen = facts.pack.protection
         self._shape = (facts.strings, facts.cells_in_series)
         self._judged = facts.cells_mapped and facts.cells_in_series > 1
@@ -114,9 +115,9 @@ class VoltageCourses:
         """
         if not self._judged:
             return
-        volts = valid(m.cell_voltages_v, m.cell_voltage_validity).reshape(self._shape)
+        volts = self._facts.values(m).cells.reshape(self._shape)
         here = np.isfinite(volts)
-        complete = bool(here.all())
+        complete = np.count_nonzero(here) == here.size
         self._follow_refresh(m.cell_voltage_ages_s, here, step_s)
         self._follow_bleeding(m.cell_balancing, step_s)
         medians = _references(volts)
@@ -126,21 +127,22 @@ class VoltageCourses:
         self._past_s += step_s if complete else step_s * here.ravel()
         self.dropping[:] = False
         self.fall_v = relative
-        if self._fallen.any() or bool((beyond >= 0.5 * self._dip_v).any()):
+        falls = np.count_nonzero(self._fallen) or np.fmax.reduce(beyond, axis=None) >= 0.5 * self._dip_v
+        if falls:
             self._follow_falls(volts, medians, moved, relative, beyond, step_s)
         if not complete:
             self._follow_losses(here, step_s)
-        elif self._lost_s.any():
+        elif np.count_nonzero(self._lost_s):
             self._level_v[self._lost_s > LOST_S] = np.nan
             self._lost_s[:] = 0.0
-        fresh = np.isnan(self._levels_v).any(axis=0)
-        moves = here & ~(self._fallen | np.isnan(medians))
-        values = np.stack(np.broadcast_arrays(volts, medians))
-        self._levels_v += np.where(
-            moves, (1.0 - math.exp(-step_s / LEVEL_S)) * (values - self._levels_v), 0.0
-        )
-        if fresh.any():
-            self._begin(fresh, volts, medians)
+        new = np.isnan(self._levels_v).any(axis=0) if math.isnan(self._levels_v.sum()) else None
+        share = -math.expm1(-step_s / LEVEL_S)
+        moves = None if complete and not falls else here & ~(self._fallen | np.isnan(medians))
+        for level_v, value in ((self._level_v, volts), (self._reference_v, medians)):
+            change_v = share * (value - level_v)
+            level_v += change_v if moves is None else np.where(moves, change_v, 0.0)
+        if new is not None:
+            self._begin(new, volts, medians)
         self._sag(step_s, here)
 
     def _begin(self, where: BoolArray, volts: FloatArray, medians: FloatArray) -> None:
@@ -151,14 +153,16 @@ class VoltageCourses:
 
     def _sag(self, step_s: float, here: BoolArray) -> None:
         """Follow the mean of half a minute against that of half an hour."""
-        fresh = np.isnan(self._slow_v)
-        if fresh.any():
-            self._slow_v[fresh] = self._levels_v[fresh]
         apart = self._slow_v - self._levels_v
-        self._slow_v -= (1.0 - math.exp(-step_s / SLOW_S)) * np.nan_to_num(apart)
-        sags = here & (apart[0] - apart[1] - np.abs(apart[1]) >= 0.5 * self._dip_v)
-        if sags.any():
-            _stamp(self.fell_age_s, sags & (self._level_v >= self._empty_v))
+        if math.isnan(apart.sum()):
+            new = np.isnan(self._slow_v)
+            self._slow_v[new] = self._levels_v[new]
+            apart = np.nan_to_num(self._slow_v - self._levels_v)
+        self._slow_v += math.expm1(-step_s / SLOW_S) * apart
+        sags_v = apart[0] - apart[1] - np.abs(apart[1])
+        if sags_v.max() >= 0.5 * self._dip_v:
+            sags = here & (sags_v >= 0.5 * self._dip_v) & (self._level_v >= self._empty_v)
+            _stamp(self.fell_age_s, sags)
 
     def _follow_refresh(self, ages_s: FloatArray, here: BoolArray, step_s: float) -> None:
         """Follow how long it takes until every cell has been read anew: the age of the oldest value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts, Reading, currents
+from openbms_control.safety.readings.facts import BoolArray, FloatArray, PackFacts, Reading
 from openbms_control.safety.watches.strings import Strings
 from openbms_core.types import PackMeasurement
 
@@ -39,6 +39,7 @@ class CellStandstill:
     """
 
     def __init__(self, facts: PackFacts) -> None:
+        self._facts = facts
         shape = (facts.strings, facts.cells_in_series)
         protection = facts.pack.protection
         self._limit_v = protection.cell_voltage_standstill_max_v or np.inf
@@ -97,7 +98,7 @@ class CellStandstill:
             self._resolution_v = step
 
     def _count_charge(self, strings: Strings, m: PackMeasurement, changed: BoolArray) -> None:
-        flows = currents(m)
+        flows = self._facts.values(m).currents
         flows = np.where(np.abs(flows) > self._deadband_a, flows, 0.0)  # NaN: unknown, nothing is counted
         self._stood_ah += (flows * (strings.step_s / 3600.0))[:, None]
         np.copyto(self._stood_ah, 0.0, where=changed)
@@ -148,6 +149,7 @@ class CurrentStandstill:
     """
 
     def __init__(self, facts: PackFacts) -> None:
+        self._facts = facts
         self._limit_v = facts.pack.protection.cell_voltage_standstill_max_v or np.inf
         self._settle_s = _settle_s(facts)
         count = facts.strings
@@ -164,7 +166,10 @@ class CurrentStandstill:
 
     def step(self, strings: Strings, m: PackMeasurement) -> Reading:
         """Take a scan; gives the smaller of both swings where the current stands."""
-        mean, extremes = currents(m), (m.string_current_minimum_a, m.string_current_maximum_a)
+        mean, extremes = (
+            self._facts.values(m).currents,
+            (m.string_current_minimum_a, m.string_current_maximum_a),
+        )
         now = np.array([mean, *extremes])
         unknown = np.isnan(now)
         if np.count_nonzero(unknown):  # no extremes: the mean serves
