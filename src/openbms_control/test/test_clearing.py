@@ -142,3 +142,16 @@ def test_the_table_says_who_clears_what():
         assert text.startswith("by itself") != row.latched
         assert ("by name only" in text) == (row.latched and row.by_name)
     assert "the lowest cell is above" in FAULT_BY_ID["DEEP_DISCHARGE"].clear_condition
+
+
+def test_the_state_names_a_fault_that_still_holds_when_the_one_it_began_with_is_cleared(kit):
+    both = {"CELL_OVER_VOLTAGE_SAFETY", "STRING_VOLTAGE_MISMATCH"}
+    rig = kit.rig(record=latched(*both))
+    rig.run(1.0)
+    first = rig.last.status.reason.removeprefix("fault:")
+    (other,) = both - {first}
+    assert rig.monitor.clear([first], rig.t_s).cleared == (first,)
+    assert rig.run(0.1).status.reason == f"fault:{other}"
+    assert rig.state == State.FAULT and first not in rig.last.status.explanation
+    assert rig.monitor.clear([], rig.t_s).accepted
+    assert rig.run(0.1).status.reason == "faults_cleared" and rig.state == State.STANDBY

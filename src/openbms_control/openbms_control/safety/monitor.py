@@ -327,12 +327,14 @@ class SafetyMonitor:
         charging = manager.has(Action.END_CHARGING)
         in_force = manager.in_force()
         plugged = any(row.name == "PLUGGED_IN_WHILE_DRIVING" for row in in_force)
-        deadlines = [opening_deadline_s(row, self._pack) for row in in_force if row.opens]
+        opens = [row for row in in_force if row.opens]
+        deadlines = [opening_deadline_s(row, self._pack) for row in opens]
         small = sensed is not None and sensed.largest_current_a < self._pack.contactors.break_current_a
         return Inputs(
             sensed=sensed,
             ready=sensed is not None and not self._waiting_for,
             fault=opening.id if opening else "",
+            faults=tuple(row.id for row in opens),
             fault_deadline_s=min(deadlines, default=0.0),
             at_once=manager.has(Action.OPEN_AT_ONCE) is not None,
             blocked=blocking.id if blocking else "",

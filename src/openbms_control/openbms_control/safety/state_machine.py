@@ -92,7 +92,9 @@ class Inputs:
     ready : bool
         Measurements are complete.
     fault : str
-        Identifier of a row in force that opens contactors; empty: none.
+        Identifier of the worst row in force that opens contactors; empty: none.
+    faults : tuple of str
+        Identifiers of all of them.
     fault_deadline_s : float
         Time that the rows in force which open leave for zero current [s].
     at_once : bool
@@ -109,6 +111,7 @@ class Inputs:
     sensed: Sensed | None
     ready: bool = False
     fault: str = ""
+    faults: tuple[str, ...] = ()
     fault_deadline_s: float = 0.0
     at_once: bool = False
     blocked: str = ""
@@ -194,6 +197,8 @@ class StateMachine:
             self._step_opening(inputs, t_s, asked_before=not entered)
         elif self.state in _CLOSED:
             self.contactors.step_closed(inputs.sensed, t_s, may_close=inputs.may_close)
+        if self.state == State.FAULT and inputs.fault and self.reason.partition(":")[2] not in inputs.faults:
+            self.reason = f"fault:{inputs.fault}"  # what it began with is cleared, something else still holds
         if self.state not in (State.PRECHARGE, *_CLOSED):
             self.requested = State.STANDBY  # a request that could not be carried out any more is over
         self._request = None
