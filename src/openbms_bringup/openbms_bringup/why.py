@@ -136,7 +136,8 @@ def explain(state: Any, faults: Any, limits: Any) -> dict[str, Any]:
     -------
     dict
         ``state, reason, explanation, time_in_state_s, requested, contactors, charge, discharge, balancing,
-        heating, limp_home, shutdown_in_s, faults, pending, not_monitored``; None where a number is unknown.
+        heating, cooling_required, limp_home, shutdown_in_s, faults, pending, not_monitored``; None where a
+        number is unknown.
     """
     known = [_fault(fault) for fault in faults.faults]
     return {
@@ -150,6 +151,7 @@ def explain(state: Any, faults: Any, limits: Any) -> dict[str, Any]:
         "discharge": _direction(state, limits, "discharge"),
         "balancing": {"allowed": bool(state.balancing_allowed), "why": _whys(state, "balancing")},
         "heating": {"allowed": bool(state.heating_allowed), "why": _whys(state, "heating")},
+        "cooling_required": bool(state.cooling_required),
         "limp_home": bool(limits.limp_home),
         "shutdown_in_s": _number(limits.shutdown_in),
         "faults": [fault for fault in known if fault["state"] != "pending"],
@@ -224,6 +226,8 @@ def text(report: dict[str, Any]) -> str:
         )
     lines += _current("Charge", report["charge"]) + _current("Discharge", report["discharge"])
     lines += _may("Balance", report["balancing"]) + _may("Heat", report["heating"])
+    if report["cooling_required"]:
+        lines.append("Cooling: required, at the safe values of the pack file at least")
     if report["limp_home"]:
         left = report["shutdown_in_s"]
         end = "" if left is None else f": zero current in {left:.0f} s, then the contactors open"

@@ -26,6 +26,7 @@ _ACTIONS = {
     Action.END_CHARGING: "ends charging",
     Action.NO_BALANCING: "no balancing",
     Action.NO_HEATING: "no heating",
+    Action.COOL: "cooling at least at its safe values",
 }
 _GENERATED = "<!-- Written by `python -m openbms_control.reference`; edit the code, not this page. -->"
 

@@ -64,6 +64,19 @@ def test_a_hot_pack_without_a_stuck_heater_is_judged_by_its_temperature_alone(ki
     assert "HEATER_STUCK_ON_HOT" not in rig.ids()
 
 
+def test_a_hot_pack_is_cooled_whatever_is_commanded_and_a_pump_that_does_not_follow_is_a_fault(kit):
+    rig = kit.rig()
+    off = thermal(pump=0.0, fan=0.0)
+    told(rig, 12.0, off, **feedback(pump=0.0, fan=0.0))
+    assert not rig.ids() and not rig.last.status.cooling_required
+    # too hot: cooling is required, and the driver overrules the command; so what is expected changes, too
+    told(rig, 25.0, off, temperature_degc=[25.0, 61.0, 25.0, 25.0])
+    assert rig.last.status.cooling_required
+    assert {"PUMP_FAILURE", "FAN_FAILURE"} <= rig.ids(FaultState.ACTIVE)
+    told(rig, 12.0, off, **feedback(pump=1.0, fan=1.0))
+    assert not {"PUMP_FAILURE", "FAN_FAILURE"} & rig.ids(FaultState.ACTIVE)
+
+
 def test_without_feedback_nothing_is_said_of_the_actuators_but_that(kit):
     rig = kit.rig()
     rig.run(12.0, actuator_feedback=NAN, actuator_feedback_validity=1)

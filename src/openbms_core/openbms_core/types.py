@@ -280,6 +280,7 @@ class BmsStatus:
     discharge_allowed: bool
     balancing_allowed: bool
     heating_allowed: bool
+    cooling_required: bool
     inhibits: list[str]
     inhibit_texts: list[str]
     start_count: int

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from openbms_core.pack import PackFile
+from openbms_core.pack import PackFile, ThermalSafe
 from openbms_core.types import (
     BalancingCommand,
     BmsStatus,
@@ -32,6 +32,7 @@ _LONGEST_VALID_S = 10.0
 """A command that claims to be valid for longer is not believed."""
 
 _NO_ANSWER = 0xFF
+_NO_COOLING = ThermalSafe(pump=0.0, fan=0.0, chiller=0.0)
 
 CommandT = TypeVar("CommandT")
 
@@ -234,6 +235,9 @@ class Arbiter:
         thermal = self._thermal.fresh(now_s) if state is not None else None
         safe = self._pack.thermal_safe
         heat = thermal is not None and state is not None and state.heating_allowed
+        cooling = thermal if thermal is not None else safe
+        # no command cools less than the safe values while the monitor requires cooling
+        least = safe if state is not None and state.cooling_required else _NO_COOLING
         charge = self._charge.fresh(now_s)
         charging = (
             charge is not None
@@ -252,9 +256,9 @@ class Arbiter:
             answered_scan=_NO_ANSWER if ordered is None else ordered.answered_scan,
             bleed=bleed,
             heater=_duty(thermal.heater, 0.0) if heat and thermal is not None else 0.0,
-            pump=_duty(thermal.pump, safe.pump) if thermal is not None else safe.pump,
-            fan=_duty(thermal.fan, safe.fan) if thermal is not None else safe.fan,
-            chiller=_duty(thermal.chiller, safe.chiller) if thermal is not None else safe.chiller,
+            pump=_duty(cooling.pump, safe.pump, least.pump),
+            fan=_duty(cooling.fan, safe.fan, least.fan),
+            chiller=_duty(cooling.chiller, safe.chiller, least.chiller),
             charge_enable=int(charging),
             charge_voltage_v=max(charge.voltage_v, 0.0) if charging and charge is not None else 0.0,
             charge_current_a=max(charge.current_a, 0.0) if charging and charge is not None else 0.0,
@@ -269,5 +273,5 @@ def _both(ordered: tuple[int, ...], allowed: tuple[int, ...]) -> tuple[int, ...]
     return tuple([int(one == other == 1) for one, other in zip(ordered, allowed, strict=True)])
 
 
-def _duty(value: float, otherwise: float) -> float:
-    return min(max(float(value), 0.0), 1.0) if math.isfinite(value) else otherwise
+def _duty(value: float, otherwise: float, least: float = 0.0) -> float:
+    return min(max(float(value), least), 1.0) if math.isfinite(value) else otherwise

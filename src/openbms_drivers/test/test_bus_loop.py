@@ -25,8 +25,8 @@ STATE = BmsStatus(
     state=State.DRIVE, previous_state=State.PRECHARGE, time_in_state_s=1.0, requested_state=State.DRIVE,
     reason="", explanation="", contactor_command=np.zeros(3, np.uint8), contactors_closed=False,
     zero_current_requested=False, opening_deadline_s=np.nan, charge_allowed=True, discharge_allowed=True,
-    balancing_allowed=True, heating_allowed=True, inhibits=[], inhibit_texts=[], start_count=1,
-    valid_for_s=0.5,
+    balancing_allowed=True, heating_allowed=True, cooling_required=False, inhibits=[], inhibit_texts=[],
+    start_count=1,    valid_for_s=0.5,
 )  # fmt: skip
 PATIENCE_S = 10.0
 """Only a test that fails waits for this long."""

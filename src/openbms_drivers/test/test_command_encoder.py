@@ -38,8 +38,8 @@ STATE = BmsStatus(
     reason="requested", explanation="", contactor_command=np.array([1, 1, 0], np.uint8),
     contactors_closed=True,
     zero_current_requested=False, opening_deadline_s=math.nan, charge_allowed=True, discharge_allowed=True,
-    balancing_allowed=True, heating_allowed=True, inhibits=[], inhibit_texts=[], start_count=1,
-    valid_for_s=0.5,
+    balancing_allowed=True, heating_allowed=True, cooling_required=False, inhibits=[], inhibit_texts=[],
+    start_count=1,    valid_for_s=0.5,
 )  # fmt: skip
 CONTACTORS = ContactorCommand(1, ONE, ONE, ZERO, State.DRIVE, "requested", 0.5)
 BALANCING = BalancingCommand(np.arange(96) % 2 == 0, "top", 3.0)
@@ -197,6 +197,14 @@ def test_the_state_is_obeyed_over_any_command(
 ) -> None:
     command(arbiter, 0.0, replace(STATE, **change))
     assert expected(arbiter.outputs(0.1))
+
+
+def test_where_cooling_is_required_no_command_cools_less_than_the_safe_values(arbiter: Arbiter) -> None:
+    command(arbiter, 0.0, replace(STATE, cooling_required=True, heating_allowed=False))
+    outputs = arbiter.outputs(0.1)  # commanded: 0.5, 0.75, 0.1; safe: 1, 1, 0
+    assert (outputs.heater, outputs.pump, outputs.fan, outputs.chiller) == (0.0, 1.0, 1.0, 0.1)
+    arbiter.set_state(STATE, 0.2)
+    assert (arbiter.outputs(0.2).pump, arbiter.outputs(0.2).fan) == (0.5, 0.75)
 
 
 def test_commands_of_the_wrong_size_are_refused_and_the_old_ones_expire(arbiter: Arbiter) -> None:

@@ -13,6 +13,7 @@ from openbms_control.safety.fault_manager import FaultEntry, FaultManager
 from openbms_control.safety.limits import LimitCalculator, LimitInputs
 from openbms_control.safety.readings import CLOSED_STATES, PackFacts
 from openbms_control.safety.state_machine import StateMachine
+from openbms_core.faults import Action
 from openbms_core.types import (
     BmsStatus,
     ContactorCommand,
@@ -175,6 +176,7 @@ class Reporter:
             discharge_allowed=limits.discharge_current_a > 0.0,
             balancing_allowed=not any(code.startswith("balancing:") for code in codes),
             heating_allowed=not any(code.startswith("heating:") for code in codes),
+            cooling_required=self._manager.has(Action.COOL) is not None,
             inhibits=codes,
             inhibit_texts=[inhibit.text for inhibit in forbidden],
             start_count=self._start_count,

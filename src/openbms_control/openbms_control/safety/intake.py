@@ -177,7 +177,7 @@ class CommandIntake:
     """The newest balancing and thermal commands, to see actuators that do not obey.
 
     The rules are the driver's own (DESIGN 5.2): nothing without a fresh command, the heater and bleeding only
-    where the monitor's state allows them.
+    where the monitor's state allows them; cooling not below its safe values where the state requires it.
 
     Parameters
     ----------
@@ -201,22 +201,24 @@ class CommandIntake:
         self._thermal = command
         self._thermal_until_s = t_s + min(command.valid_for_s, _LONGEST_VALID_S)
 
-    def wanted(self, t_s: float, *, balancing_allowed: bool, heating_allowed: bool) -> Wanted:
+    def wanted(
+        self, t_s: float, *, balancing_allowed: bool, heating_allowed: bool, cooling_required: bool
+    ) -> Wanted:
         """Give what the driver tells the actuators now."""
         wanted = self._safe
         if self._balancing is not None and balancing_allowed and t_s <= self._balancing_until_s:
             wanted = replace(wanted, bleed=np.asarray(self._balancing.bleed))
         if self._thermal is not None and t_s <= self._thermal_until_s:
-            told = self._thermal
+            told, safe = self._thermal, self._safe
             wanted = replace(
                 wanted,
                 heater=_duty(told.heater, 0.0) if heating_allowed else 0.0,
-                pump=_duty(told.pump, wanted.pump),
-                fan=_duty(told.fan, wanted.fan),
-                chiller=_duty(told.chiller, wanted.chiller),
+                pump=_duty(told.pump, safe.pump, safe.pump if cooling_required else 0.0),
+                fan=_duty(told.fan, safe.fan, safe.fan if cooling_required else 0.0),
+                chiller=_duty(told.chiller, safe.chiller, safe.chiller if cooling_required else 0.0),
             )
         return wanted
 
 
-def _duty(value: float, otherwise: float) -> float:
-    return min(max(float(value), 0.0), 1.0) if math.isfinite(value) else otherwise
+def _duty(value: float, otherwise: float, least: float = 0.0) -> float:
+    return min(max(float(value), least), 1.0) if math.isfinite(value) else otherwise

@@ -258,6 +258,7 @@ class SafetyMonitor:
             t_s,
             balancing_allowed=said is not None and said.balancing_allowed,
             heating_allowed=said is not None and said.heating_allowed,
+            cooling_required=said is not None and said.cooling_required,
         )
         return Circumstances(
             state=machine.state,

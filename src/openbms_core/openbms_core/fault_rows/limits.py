@@ -49,14 +49,14 @@ LIMIT_ROWS: list[FaultRow] = [
         "OVER_TEMPERATURE_CHARGE", "charge_temperature_maximum", "charge_temperature_max_degc", "degC",
         TEMPERATURE, _TEMPERATURE_NEEDS_MAX,
         "Cells are charged while too hot", "Let the pack cool; check the cooling.", charge=0.0,
-        warning_action=Action.NO_HEATING,
+        warning_action=Action.NO_HEATING | Action.COOL,
     ),
     *triple(
         "OVER_TEMPERATURE_DISCHARGE", "discharge_temperature_maximum", "discharge_temperature_max_degc",
         "degC", TEMPERATURE, HEAT_NEEDS,
         "Cells are too hot, in discharge or at rest",
         "Let the pack cool; check the cooling. Watch for further rise.",
-        charge=0.0, discharge=0.0, warning_action=Action.NO_HEATING | Action.NO_BALANCING,
+        charge=0.0, discharge=0.0, warning_action=Action.NO_HEATING | Action.NO_BALANCING | Action.COOL,
     ),
     *triple(
         "UNDER_TEMPERATURE_CHARGE", "charge_temperature_minimum", "charge_temperature_min_degc", "degC",

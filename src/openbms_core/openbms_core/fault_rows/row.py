@@ -54,6 +54,8 @@ class Action(Flag):
     """The state CHARGE is left by an ordinary opening."""
     NO_BALANCING = auto()
     NO_HEATING = auto()
+    COOL = auto()
+    """Pump, fan and chiller run at the safe values of the pack file at least, whatever is commanded."""
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ class CdrCodec:
         body, position = memoryview(data)[4:], 0
         values: dict[str, Any] = {}
         try:
-            for name, decode in self._decoders:
-                values[name], position = decode(body, position)
+            with np.errstate(invalid="ignore"):  # a signalling NaN becomes an ordinary one
+                for name, decode in self._decoders:
+                    values[name], position = decode(body, position)
         except (struct.error, ValueError) as error:
             raise CdrError(f"{len(data)} bytes are no such message: {error}") from error
         return values

@@ -110,7 +110,7 @@ def test_a_state_that_does_not_exist_is_refused() -> None:
 def _status() -> types.BmsStatus:
     return types.BmsStatus(
         State.OPENING, State.DRIVE, 1.5, State.STANDBY, "fault:X", "text", np.array([1, 1, 0], np.uint8),
-        True, True, 0.25, False, True, False, True, ["charge:X"], ["Charging is refused: X."], 3, 0.5,
+        True, True, 0.25, False, True, False, True, True, ["charge:X"], ["Charging is refused: X."], 3, 0.5,
     )  # fmt: skip
 
 

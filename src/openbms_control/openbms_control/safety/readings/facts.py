@@ -42,7 +42,7 @@ class Reading(NamedTuple):
     """
 
     value: float = float("nan")
-    index: int = -1
+    index: int = -1  # type: ignore[assignment]  # hides a method of tuple
     present: bool | None = True
 
 
