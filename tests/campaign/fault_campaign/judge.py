@@ -245,7 +245,10 @@ def _judge_demands(
         window = _first(evidence.must(row), played, expected, case)
         if window is None:
             continue
-        verdict.demands.append(_demand([row], window.onset_s, None, played, expected))
+        demand = _demand([row], window.onset_s, None, played, expected)
+        if math.isinf(demand.done_s) and demand.deadline_s > played.ended_s - played.injected_s:
+            continue  # the run ends within the time that the row has
+        verdict.demands.append(demand)
         if row.name not in expected.numbers and row.id not in expected.numbers and (row.latched or row.opens):
             verdict.unforeseen.append(row.id)
 
@@ -255,7 +258,6 @@ def _first(windows: list[Window], played: Played, expected: Expectation, case: C
     for window in windows:
         if expected.blinds and not window.by_frames:
             continue
-        # whoever cannot finish before the run ends is not judged
         return window
     return None
 
