@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
@@ -23,7 +23,7 @@ import typer
 from reaction.fault_classes import CLASSES, FaultClass
 from reaction.latency import measure
 from reaction.matching import Latency
-from reaction.report import content, page
+from reaction.report import content, merged, page
 from reaction.system import LOADS, busy, may_have_priority, write_pack
 from reaction.trips import ClassResult, Stand, run_class
 from rich.console import Console
@@ -100,6 +100,7 @@ def main(
                         progress=lambda done, task=task: progress.update(task, completed=done),
                     )
                 )  # fmt: skip
+                _save(content(latencies, results, notes), keep)  # an interruption loses one condition
             except Exception as error:  # the others are still worth their time
                 notes.append(
                     f"{name}: not measured ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
@@ -108,19 +109,25 @@ def main(
             pack = write_pack(folder / "packs", at_once=timing == "at once")
             stand = Stand(folder / f"trips_{number}", pack, priority=priority)
             with busy(one):
-                results += [_try(progress, stand, entry, timing, one, count) for entry in wanted]
+                for entry in wanted:
+                    results.append(_try(progress, stand, entry, timing, one, count))
+                    _save(content(latencies, results, notes), keep)  # an interruption loses one class
     notes.append(f"It took {(time.monotonic() - began_s) / 60.0:.0f} minutes.")
-    data = content(latencies, results, notes)
+    print(_save(content(latencies, results, notes), keep))
+
+
+def _save(data: dict[str, Any], keep: bool) -> str:
+    """Give the page of what was measured; keep it with what was measured before, if that is wanted."""
     arguments = shlex.join(sys.argv[1:])
     command = "make bench-reaction" + (f" REACTION_ARGS='{arguments}'" if arguments else "")
-    text = page(data, command)
-    print(text)
+    path = KEPT / "benchmark-reaction_time.json"
     if keep:
+        if path.exists():
+            data = merged(json.loads(path.read_text(encoding="utf-8")), data)
         KEPT.mkdir(parents=True, exist_ok=True)
-        (KEPT / "benchmark-reaction_time.md").write_text(text, encoding="utf-8")
-        (KEPT / "benchmark-reaction_time.json").write_text(
-            json.dumps(data, indent=1) + "\n", encoding="utf-8"
-        )
+        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        path.with_suffix(".md").write_text(page(data, command), encoding="utf-8")
+    return page(data, command)
 
 
 def _try(

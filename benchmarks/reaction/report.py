@@ -15,7 +15,13 @@ import numpy as np
 from reaction.matching import Latency
 from reaction.trips import ClassResult
 
-__all__ = ["content", "page", "percentiles_ms"]
+__all__ = ["content", "merged", "page", "percentiles_ms"]
+
+_CONDITION = {
+    "latency": ("scan_period_s", "load", "scheduling"),
+    "trips": ("class", "timing", "load", "scheduling"),
+}
+"""What an entry of each part is measured under; measured again, it replaces the one before."""
 
 _LATENCY = (
     "From the last frame of a scan to the first heartbeat that answers it, both as the bus carried them [ms]."
@@ -63,20 +69,30 @@ def _machine() -> dict[str, Any]:
 
 def content(latencies: list[Latency], classes: list[ClassResult], notes: list[str]) -> dict[str, Any]:
     """Give everything as plain data."""
+    machine = _machine()
     return {
-        "machine": _machine(),
+        "machine": machine,
         "notes": notes,
         "latency": [
             {
                 "load": one.load, "scheduling": one.scheduling, "scan_period_s": one.scan_period_s,
                 "scans": one.scans, "answered_by_a_later_one": one.skipped, "not_answered": one.lost,
                 "taken_with_the_next": one.merged, "beside": one.load_text,
-                "ms": percentiles_ms(one.seconds),
+                "ms": percentiles_ms(one.seconds), "date": machine["date"],
             }
             for one in latencies
         ],
-        "trips": [_class_content(one) for one in classes],
+        "trips": [{**_class_content(one), "date": machine["date"]} for one in classes],
     }  # fmt: skip
+
+
+def merged(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Give what was measured now, and what was measured before and not again."""
+    whole = dict(now)
+    for part, names in _CONDITION.items():
+        entries = {tuple(one[name] for name in names): one for one in before.get(part, []) + now[part]}
+        whole[part] = list(entries.values())
+    return whole
 
 
 def _class_content(one: ClassResult) -> dict[str, Any]:
@@ -109,8 +125,9 @@ def page(data: dict[str, Any], command: str) -> str:
     lines = [
         "# reaction_time",
         "",
-        f"Printed by `{command}` on {machine['date']}: {machine['processors']} processors",
-        f"({machine['model']}), Linux {machine['kernel']}, Python {machine['python']}.",
+        f"Last printed by `{command}` on {machine['date']}: {machine['processors']} processors",
+        f"({machine['model']}), Linux {machine['kernel']}, Python {machine['python']}. What a run does not",
+        "measure again keeps its last result.",
         "",
         *(f"- {note}" for note in data["notes"]),
     ]
@@ -123,20 +140,22 @@ def page(data: dict[str, Any], command: str) -> str:
 
 def _latency_lines(latencies: list[dict[str, Any]]) -> list[str]:
     heads = ("Beside", "Scheduling", "Scan [ms]", "Scans", "p50", "p99", "p99.9", "max",
-             "Answered by a later one", "Not answered", "Taken with the next")  # fmt: skip
+             "Answered by a later one", "Not answered", "Taken with the next", "Date")  # fmt: skip
     lines = ["## Software latency", "", _LATENCY, "", _row(heads), _row(["---"] * len(heads))]
     for one in latencies:
         values = [f"{one['ms'].get(name, float('nan')):.2f}" for name in ("p50", "p99", "p99.9", "max")]
         counts = [one[name] for name in ("answered_by_a_later_one", "not_answered", "taken_with_the_next")]
         period = f"{1e3 * one['scan_period_s']:g}"
-        lines.append(_row((one["load"], one["scheduling"], period, one["scans"], *values, *counts)))
+        lines.append(
+            _row((one["load"], one["scheduling"], period, one["scans"], *values, *counts, one["date"]))
+        )
     return lines
 
 
 def _trip_lines(classes: list[dict[str, Any]]) -> list[str]:
     heads = ("Class", "Timing", "Beside, scheduling", "Trips", "Lost", "Zero asked", "Open on the bus",
              "Contactors open", "Largest current [A]", "In order", "Allowed", "foxBMS 2",
-             "Opened for")  # fmt: skip
+             "Opened for", "Date")  # fmt: skip
     lines = ["## Trips", "", _TRIPS, "", _row(heads), _row(["---"] * len(heads))]
     for one in classes:
         times = [
@@ -150,7 +169,7 @@ def _trip_lines(classes: list[dict[str, Any]]) -> list[str]:
         lines.append(
             _row((one["class"], one["timing"], f"{one['load']}, {one['scheduling']}", one["trips"],
                   len(one["lost"]), *times, one["largest_current_at_opening_a"], order,
-                  one["opened_small_or_at_deadline"], fox, reasons))
+                  one["opened_small_or_at_deadline"], fox, reasons, one["date"]))
         )  # fmt: skip
     lost = [
         f"- {one['class']} ({one['timing']}): {text}"
