@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import free_domain
+from processes import claimed_domain
 
 pytest.importorskip("rclpy")
 
@@ -42,7 +42,7 @@ REPRESENTATIVE = [
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSystem]:
-    with LiveSystem(tmp_path_factory.mktemp("faults"), free_domain()) as running:
+    with LiveSystem(tmp_path_factory.mktemp("faults"), claimed_domain()) as running:
         yield running
 
 
@@ -93,7 +93,7 @@ def test_the_command_ends_with_1_where_something_else_happens(system: LiveSystem
 def test_without_a_system_the_command_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "openbms_bringup.cli.main", "inject", "smoke"],
-        env={**os.environ, "ROS_DOMAIN_ID": str((free_domain() + 5) % 100)},
+        env={**os.environ, "ROS_DOMAIN_ID": str(claimed_domain())},
         capture_output=True,
         text=True,
         timeout=60,

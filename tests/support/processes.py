@@ -5,20 +5,44 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 
-__all__ = ["Process", "free_domain", "wait_until"]
+__all__ = ["Process", "claimed_domain", "free_domain", "wait_until"]
+
+_FIRST_DOMAIN, _DOMAINS = 10, 90
 
 
+_claims: list[socket.socket] = []
+
+
+def claimed_domain() -> int:
+    """Give a ROS domain that no other process of these tests has, until this one ends.
+
+    The claim is a socket's name, which the system frees even where the process is killed.
+    """
+    for number in range(_DOMAINS):
+        domain = _FIRST_DOMAIN + (os.getpid() + number) % _DOMAINS
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0openbms-test-ros-domain-{domain}")
+        except OSError:
+            claim.close()
+        else:
+            _claims.append(claim)
+            return domain
+    raise RuntimeError(f"all {_DOMAINS} ROS domains for tests are in use on this computer")
+
+
+@cache
 def free_domain() -> int:
-    """Give a ROS domain for this test process: xdist workers and a developer's own nodes do not meet."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    run = os.getppid() if worker else os.getpid()
-    return 10 + (run * 8 + int(worker.removeprefix("gw") or 0)) % 90
+    """Give the ROS domain of this test process: xdist workers and a developer's own nodes do not meet."""
+    return claimed_domain()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:

@@ -29,7 +29,10 @@ __all__ = ["Decision", "Reporter", "View"]
 
 @dataclass(frozen=True)
 class Decision:
-    """What the monitor says now. To be published in this order: limits, status, contactor command, faults.
+    """What the monitor says now.
+
+    A command that opens a main contactor is published after limits and status, any other one before them: it
+    answers the scan.
 
     Attributes
     ----------
