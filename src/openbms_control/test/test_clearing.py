@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from openbms_control.safety.fault_manager import StoredFault
 from openbms_control.safety.record import FaultRecord
 from openbms_core.faults import FAULT_BY_ID, FAULT_TABLE
-from openbms_core.types import FaultState, State
+from openbms_core.types import FaultState, Level, State
 
 NAN = math.nan
 DEEP = {"protection": {"deep_discharge_voltage_v": 2.0}}
@@ -86,6 +87,13 @@ def test_a_deeply_discharged_cell_locks_the_pack_until_service_has_brought_it_ba
     assert again.monitor.request(State.CHARGE, again.t_s).accepted
 
 
+@pytest.mark.parametrize(("lowest_v", "accepted"), [(2.499, False), (2.5, True)])
+def test_the_voltage_that_is_asked_for_is_enough(kit, lowest_v, accepted):
+    rig = kit.rig(record=latched("DEEP_DISCHARGE"), **DEEP)
+    rig.run(3.0, cells_v=[3.0, lowest_v, 3.0, 3.0])
+    assert rig.monitor.clear(["DEEP_DISCHARGE"], rig.t_s).accepted == accepted
+
+
 def test_a_short_dip_under_load_is_no_deep_discharge(kit):
     rig = kit.rig(**DEEP)
     rig.close()
@@ -127,6 +135,23 @@ def test_a_latched_fault_that_this_version_does_not_know_stays_in_force(kit):
     assert rig.monitor.clear(["FROM_THE_FUTURE"], rig.t_s).accepted
     rig.run(0.3)
     assert rig.state == State.STANDBY
+
+
+def test_the_row_of_a_fault_that_this_version_does_not_know_is_a_whole_one(kit):
+    rig = kit.rig(record=latched("FROM_THE_FUTURE"))
+    rig.run(0.5)
+    (row,) = (entry.row for entry in rig.last.faults)
+    known = FAULT_BY_ID["SMOKE_ALARM"]
+    for of in (lambda row: row, lambda row: row.timing):
+        for field in dataclasses.fields(of(known)):
+            value, other = getattr(of(row), field.name), getattr(of(known), field.name)
+            assert isinstance(value, type(other)), field.name
+    assert row.level == Level.SAFETY and row.opens and row.blocks_closing and row.unit == ""
+    assert row.timing.delay_s == row.timing.debounce_s == 0.0 and row.timing.opening_deadline_s is None
+    assert row.clear_condition.startswith("by name only")
+    limits = rig.last.limits
+    assert limits.charge_current_a == limits.discharge_current_a == 0.0
+    assert (row.charge_factor, row.discharge_factor) == (0.0, 0.0)
 
 
 def test_counts_of_what_is_not_monitored_are_kept_but_not_shown(kit):

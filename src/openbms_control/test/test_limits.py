@@ -155,6 +155,16 @@ def test_without_fresh_power_limits_limp_home_and_still_the_raw_table(kit):
     assert rig.step(temperature_degc=59.5).limits.discharge_current_a == pytest.approx(1.8)
 
 
+def test_the_limp_home_values_are_those_of_a_string(kit):
+    pack = kit.strings(2).pack.file
+    scan = kit.strings(2).measurement()
+    for closed in (1, 2):
+        inputs = LimitInputs(State.DRIVE, False, closed, scan, None, (1.0, ""), (1.0, ""), NAN)
+        limits = LimitCalculator(PackFacts(pack)).step(inputs, 0.0)
+        assert (limits.charge_current_a, limits.discharge_current_a) == (closed * 1.0, closed * 3.0)
+        assert limits.charge_reason == limits.discharge_reason == "limp_home"
+
+
 def test_a_derating_acts_at_once_and_recovers_slowly(kit):
     rig = kit.rig()
     rig.close()

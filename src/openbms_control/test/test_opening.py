@@ -68,6 +68,20 @@ def test_the_contactors_take_turns_in_opening_first(make):
     assert again.rig.monitor.record().contactors.openings == (2,)
 
 
+def test_they_take_turns_within_one_start_as_well(make):
+    run = make(0.5)
+    orders = []
+    for turn in range(3):
+        if turn:
+            assert run.rig.monitor.request(State.DRIVE, run.rig.t_s).accepted
+            run.until(lambda d: d.status.state == State.DRIVE, 8.0)
+            run.rig.history.clear()
+        standby(run)
+        rest(run)
+        orders.append(commands(run)[1])
+    assert orders == ["010", "100", "010"]
+
+
 @pytest.mark.parametrize("how", ["fault", "load"])
 def test_in_a_fault_and_under_load_all_open_at_once(make, how):
     run = make(0.5, load_a=-1.0)

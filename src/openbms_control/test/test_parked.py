@@ -197,6 +197,24 @@ def test_of_a_24_volt_supply_twice_as_much_is_expected() -> None:
     assert found(look(later(supply_v=25.0), before)) == set()
 
 
+@pytest.mark.parametrize(
+    ("supply_v", "level", "limit_v"),
+    [
+        (12.19, "warn", PARKED.supply_warn_v),
+        (PARKED.supply_alarm_v, "warn", PARKED.supply_warn_v),
+        (11.79, "alarm", PARKED.supply_alarm_v),
+    ],
+)
+def test_a_supply_that_is_low_is_found_with_the_bound_that_it_fell_below(
+    supply_v: float, level: str, limit_v: float
+) -> None:
+    (finding,) = look(later(supply_v=supply_v), memory()).findings
+    assert (finding.level, finding.index, finding.value) == (level, -1, supply_v)
+    assert (finding.limit, finding.unit) == (limit_v, "V")
+    assert f"{supply_v:.2f} V, below {limit_v:.2f} V" in finding.text
+    assert look(later(supply_v=PARKED.supply_warn_v), memory()).findings == ()
+
+
 def test_what_was_warmer_all_the_time_is_a_sensor_and_what_cools_is_no_heat() -> None:
     biased = memory(with_sensor(snapshot(), 3, 27.0))
     assert look(with_sensor(later(), 3, 27.0), biased).level == "ok"
@@ -370,6 +388,11 @@ def test_the_days_that_are_left(soc: float, days: float, per_day: float, expecte
     assert verdict.remaining_days_at_least <= verdict.remaining_days
 
 
+def test_before_anything_is_measured_three_times_the_usual_loss_is_the_fastest() -> None:
+    verdict = look(snapshot(60.0, 2), memory())
+    assert verdict.remaining_days_at_least == pytest.approx(verdict.remaining_days / 3.0, rel=0.01)
+
+
 def test_a_pack_that_gains_charge_never_runs_empty() -> None:
     verdict = look(snapshot(30 * DAY_S, 2, soc=0.7), memory())
     assert verdict.remaining_days == math.inf == verdict.remaining_days_at_least
@@ -477,7 +500,7 @@ def test_a_snapshot_is_the_median_of_its_scans() -> None:
     balancing[5] = 1
     scans = [
         scan(1.0),
-        scan(2.0, cell_voltages_v=wild),
+        scan(2.0, cell_voltages_v=wild, insulation_resistance_ohm=1e3, supply_voltage_v=99.0),
         scan(3.0, cell_voltages_v=partly, cell_balancing=balancing),
     ]
     taken = take_snapshot(scans, start_count=4, rested_s=9.0)
@@ -486,6 +509,8 @@ def test_a_snapshot_is_the_median_of_its_scans() -> None:
     assert taken.cell_voltages_v[3] == pytest.approx(4.35), "of two values: the middle"
     assert taken.balancing.nonzero()[0].tolist() == [5]
     assert taken.smoke == 0 and taken.gas == UNKNOWN
+    assert (taken.insulation_ohm, taken.supply_v) == (5e6, 12.6)
+    assert (taken.temperatures_degc == 20.0).all()
     nothing = take_snapshot([scan(cell_voltages_v=np.full(CELLS, math.nan))], start_count=1, rested_s=0.0)
     assert np.isnan(nothing.cell_voltages_v).all()
 

@@ -10,8 +10,9 @@ import pytest
 from openbms_control.safety.checks import Checks
 from openbms_control.safety.fault_manager import FaultManager
 from openbms_control.safety.monitor import SafetyMonitor
-from openbms_control.safety.readings import Circumstances
+from openbms_control.safety.readings import Circumstances, PackFacts
 from openbms_control.safety.record import FaultRecord
+from openbms_control.safety.watches.plausibility import PlausibilityWatch
 from openbms_core.fault_rows.plausibility import PLAUSIBILITY_ROWS
 from openbms_core.faults import FAULT_BY_ID, fault_rows
 from openbms_core.protection import Protection
@@ -149,6 +150,8 @@ def test_a_whole_front_end_without_values_is_no_broken_wire(kit, count):
         (cells(c4=4.02, c5=3.38), True),
         (cells(c4=3.38, c5=4.10), True),  # not quite the same amounts
         (cells(c4=3.42, c5=3.98), False),  # 0.28 V: within the spread
+        (cells(c4=3.42, c5=4.06), False),  # one of them is
+        (cells(c1=3.2, c2=3.2, c4=3.38, c5=4.02), True),  # others go further, the same way
         (cells(c4=3.38, c6=4.02), False),  # no neighbours
         (cells(c4=3.38, c5=3.38), False),  # the same way
         (cells(c4=3.20, c5=4.02), False),  # not mirrored
@@ -304,6 +307,22 @@ def test_after_a_gap_of_the_scans_all_begin_anew(kit):
     rig.step(dt_s=2.0, cells_v=cells(c3=3.2), temperature_degc=45.0)
     rig.run(2.5)
     assert not own(rig) - {"CELL_VOLTAGE_SPREAD"}
+
+
+def test_after_a_gap_two_measurements_of_one_thing_are_compared_from_the_first_scan_on(kit):
+    """What was in doubt before, or differed, says nothing of a scan that comes long after."""
+    rig = reporting(kit, cell_voltage_spread_max_v=5.0)
+    slow = rig.pack.file.model_copy(deep=True)
+    slow.measurement.max_age_s["cell_voltage_v"] = 30.0  # doubt would last
+    watch = PlausibilityWatch(PackFacts(slow))
+    for k in range(40):
+        rig.values["string_voltages_v"] = 4 * 3.7 + 9.0
+        rig.values["reported_cell_voltage_maximum_v"] = 3.7 + 0.3 * (k % 2)
+        watch.step(rig.measurement(), NOW, 0.1)
+    rig.values |= {"string_voltages_v": 4 * 3.7, "reported_cell_voltage_maximum_v": 4.0}
+    given = watch.step(rig.measurement(), NOW, 5.0)
+    assert given["string_voltage_difference"].value == pytest.approx(0.0, abs=1e-9)
+    assert given["reported_cell_voltage_difference"].value == pytest.approx(0.3)
 
 
 # ---- standstill of cells ----

@@ -107,6 +107,23 @@ def test_what_a_fall_of_one_cell_counts(fall_v, neighbour_v, lasts_s, count):
     assert read["runaway_indicators"].value == count
 
 
+@pytest.mark.parametrize("bleed_cell", [None, 0, 4])
+def test_a_small_fall_of_a_nearly_empty_cell_never_counts_wherever_a_bleed_has_just_switched(bleed_cell):
+    pack = pack_file(12, 3)
+    watch = RunawayWatch(PackFacts(pack))
+    empty_v = 1.05 * pack.limits.cell_voltage_min_v.operating
+    for number in range(600):
+        down = 300 <= number < 350
+        volts = np.full(12, empty_v)
+        volts[5] -= 0.15 * down
+        scan = scan_of(volts, np.full(4, 25.0), number=number)
+        scan.cell_balancing[:] = 0
+        if bleed_cell is not None:
+            scan.cell_balancing[bleed_cell] = number >= 295
+        read = watch.step(scan, circumstances(), 0.1)
+        assert read["runaway_indicators"].value == 0
+
+
 def test_a_gap_is_forgotten_not_interpolated():
     pack = pack_file(12, 3, scan_period_s=PERIOD_S)
     watch = RunawayWatch(PackFacts(pack))
