@@ -13,8 +13,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openbms_control.safety.parked.checks import Finding
-from openbms_control.safety.parked.drift import cell_temperatures, measure_drift
+from openbms_control.safety.parked.checks import Finding, Lists, check_drift
+from openbms_control.safety.parked.drift import Drift, cell_temperatures, measure_drift
 from openbms_control.safety.parked.judge import Verdict, judge, wake_after_s
 from openbms_control.safety.parked.snapshot import (
     HISTORY_LENGTH,
@@ -108,6 +108,7 @@ def test_the_first_look_judges_what_needs_no_comparison_and_says_so() -> None:
     warm = look(with_sensor(snapshot(), 3, 27.0))
     assert found(warm) == {("HOT_CELL", "warn", 3)}
     assert found(look(with_sensor(snapshot(), 3, 36.0))) == {("HOT_CELL", "alarm", 3)}
+    assert found(look(with_sensor(snapshot(), slice(32, None), 45.0))) == set(), "they are at no cells"
 
 
 TABLE = [
@@ -164,6 +165,66 @@ def test_what_is_wrong_is_found_and_nothing_else(make: Any, expected: set[tuple[
     assert all(finding.text.endswith((".", "?")) for finding in verdict.findings)
 
 
+FIGURES = [
+    (lambda: with_sensor(later(), 3, 20.1), "HOT_CELL", 5.1, 5.0, "K", "Sensor 3 has warmed by 5.1 K "),
+    (lambda: with_sensor(later(), 3, 25.1), "HOT_CELL", 10.1, 10.0, "K", "above 10 K."),
+    (
+        lambda: with_sensor(with_sensor(later(), slice(0, 32), 20.1), 31, 20.1),
+        "PACK_WARMS", 5.1, 5.0, "K", "The cells are 5.1 K warmer ",
+    ),
+    (
+        lambda: with_sensor(later(), slice(None), 61.0),
+        "OVER_TEMPERATURE", 61.0, 60.0, "°C", "Sensor 0 at the cells has 61 °C, above 60 °C.",
+    ),
+    (
+        lambda: with_cell(later(60.0), 7, -0.021),
+        "VOLTAGE_DROP", 0.021, 0.02, "V", "Cell 7 has lost 0.021 V against the median",
+    ),
+    # 3.8 V over 1000 ohm for a day: 0.091 Ah
+    (
+        lambda: leaking(DAY_S, 2, 1000.0),
+        "SELF_DISCHARGE", 9.12 / MODEL.capacity_ah, 3.0, "% a day", "Cell 7 loses 3.",
+    ),
+    (
+        lambda: leaking(10 * DAY_S, 2, 5000.0),
+        "SELF_DISCHARGE", 1.824 / MODEL.capacity_ah, 0.3, "% a day", "above 0.3 % a day",
+    ),
+    (lambda: snapshot(4 * DAY_S, 2, soc=0.55), "PACK_DISCHARGES", 1.25, 0.5, "% a day", "pack loses 1.2"),
+    (
+        lambda: later(insulation_ohm=450 * 96 * 3.84),
+        "LOW_INSULATION", 450.0, 500.0, "ohm/V", "ohm/V, below 500 ohm/V",
+    ),
+    (
+        lambda: later(volts=np.where(np.arange(CELLS) == 4, 2.4, 3.2)),
+        "DEEP_DISCHARGE", 2.4, 2.5, "V", "Cell 4 has 2.400 V, below 2.5 V",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "value", "limit", "unit", "words"),
+    FIGURES,
+    ids=[f"{row[1]} {row[3]}" for row in FIGURES],
+)
+def test_a_finding_says_how_much_it_is_and_how_much_may_be(
+    make: Any, code: str, value: float, limit: float, unit: str, words: str
+) -> None:
+    finding = next(finding for finding in look(make(), memory()).findings if finding.code == code)
+    assert finding.value == pytest.approx(value, rel=0.03)
+    assert (finding.limit, finding.unit) == (pytest.approx(limit), unit)
+    assert words in finding.text
+
+
+def test_at_a_limit_itself_nothing_is_said() -> None:
+    at = np.full(CELLS, 3.2)
+    at[3] = PACK.file.limits.cell_voltage_min_v.recommended
+    assert "DEEP_DISCHARGE" not in {code for code, _, _ in found(look(later(volts=at), memory()))}
+    even = Drift(1.0, np.full(CELLS, 0.05), np.zeros(CELLS), np.full(CELLS, 0.01), np.full(CELLS, 0.6))
+    lists = Lists()
+    check_drift(even, PACK.file, MODEL, PARKED, lists)  # five standard deviations are believed
+    assert [finding.code for finding in lists.findings] == ["PACK_DISCHARGES"]
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -215,6 +276,16 @@ def test_a_supply_that_is_low_is_found_with_the_bound_that_it_fell_below(
     assert look(later(supply_v=PARKED.supply_warn_v), memory()).findings == ()
 
 
+def test_a_supply_that_the_pack_asks_more_of_is_low_sooner() -> None:
+    protection = PACK.file.protection.model_copy(update={"supply_voltage_min_v": 12.4})
+    pack = replace(PACK, file=PACK.file.model_copy(update={"protection": protection}))
+    (finding,) = judge(pack, later(supply_v=12.3), memory(pack=pack)).findings
+    assert (finding.code, finding.level, finding.limit) == ("SUPPLY_LOW", "alarm", 12.4)
+    protection = PACK.file.protection.model_copy(update={"supply_voltage_min_v": None})
+    pack = replace(PACK, file=PACK.file.model_copy(update={"protection": protection}))
+    assert judge(pack, later(supply_v=12.3), memory(pack=pack)).findings == ()
+
+
 def test_what_was_warmer_all_the_time_is_a_sensor_and_what_cools_is_no_heat() -> None:
     biased = memory(with_sensor(snapshot(), 3, 27.0))
     assert look(with_sensor(later(), 3, 27.0), biased).level == "ok"
@@ -235,6 +306,10 @@ def test_two_signs_at_one_place_are_an_alarm() -> None:
     both = look(with_cell(warm, 7, -0.021), memory())
     assert ("RUNAWAY_PRECURSOR", "alarm", 7) in found(both)
     assert both.findings[0].level == "alarm"
+    first = with_sensor(later(60.0), 0, 15.0 + 6.0)
+    assert ("RUNAWAY_PRECURSOR", "alarm", 1) in found(look(with_cell(first, 1, -0.021), memory()))
+    beside = look(with_cell(first, 20, -0.021), memory())
+    assert "RUNAWAY_PRECURSOR" not in {finding.code for finding in beside.findings}
     everywhere = with_sensor(later(60.0), slice(0, 32), 21.0)
     assert ("RUNAWAY_PRECURSOR", "alarm", 50) in found(look(with_cell(everywhere, 50, -0.021), memory()))
 
@@ -383,8 +458,14 @@ def test_the_days_that_are_left(soc: float, days: float, per_day: float, expecte
     left = after + SPREAD.min() - floor
     if per_day:
         assert verdict.remaining_days == pytest.approx(left / per_day, rel=0.25)
-    levels = {finding.level for finding in verdict.findings if finding.code == "EMPTY_SOON"}
-    assert levels == ({expected} if expected else set())
+    soon = [finding for finding in verdict.findings if finding.code == "EMPTY_SOON"]
+    assert {finding.level for finding in soon} == ({expected} if expected else set())
+    for finding in soon:
+        assert (finding.value, finding.unit) == (verdict.remaining_days, "days")
+        assert finding.limit == (PARKED.empty_alarm_days if expected == "alarm" else PARKED.empty_warn_days)
+        assert finding.index == int(np.argmin(SPREAD))
+        assert f"Cell {finding.index} reaches 2.5 V in {verdict.remaining_days:.1f} days" in finding.text
+        assert f"in {verdict.remaining_days_at_least:.1f} days at the earliest" in finding.text
     assert verdict.remaining_days_at_least <= verdict.remaining_days
 
 
@@ -415,6 +496,7 @@ def test_a_pack_below_its_limits_is_said() -> None:
         ({"start_count": 3}, "the system ran in between"),
         ({"start_count": 1}, "the system ran in between"),
         ({"stamp_s": START_S}, "the clock was set meanwhile"),
+        ({"stamp_s": START_S + 0.5}, ""),
         ({"stamp_s": START_S - 5.0}, "the clock was set meanwhile"),
         ({"stamp_s": START_S + 3 * 365 * DAY_S}, "the clock was set meanwhile"),
         ({"cell_voltages_v": np.full(12, 3.7)}, "it has other cells or sensors"),
@@ -447,6 +529,20 @@ def test_after_a_drive_it_begins_anew_and_keeps_the_history() -> None:
     assert len(verdict.memory.history) == 2
     other = replace(before, serial="another")
     assert len(look(drained, other).memory.history) == 1, "the history of another pack is not this one's"
+
+
+def test_the_history_says_what_was_seen() -> None:
+    now = with_sensor(with_cell(later(supply_v=12.1), 9, math.nan), 3, 21.0)
+    verdict = look(with_sensor(now, 4, math.nan), memory())
+    (entry,) = verdict.memory.history
+    assert (entry.stamp_s, entry.level) == (now.stamp_s, "warn")
+    assert entry.codes == tuple(dict.fromkeys(finding.code for finding in verdict.findings))
+    assert entry.cell_voltage_min_v == np.nanmin(now.cell_voltages_v)
+    assert (entry.temperature_max_degc, entry.insulation_ohm, entry.supply_v) == (21.0, 5e6, 12.1)
+    assert entry.remaining_days == verdict.remaining_days > 0.0
+    nothing = with_sensor(later(volts=math.nan), slice(None), math.nan)
+    (entry,) = look(nothing, memory()).memory.history
+    assert math.isnan(entry.cell_voltage_min_v) and math.isnan(entry.temperature_max_degc)
 
 
 def test_the_history_is_bounded() -> None:
@@ -555,6 +651,8 @@ def test_a_cell_without_sensor_takes_the_mean_of_the_others() -> None:
     assert degc[3] == 21.0 and degc[0] == pytest.approx((30 * 15.0 + 21.0) / 31)
     none = cell_temperatures(with_sensor(snapshot(), slice(None), math.nan), PACK.file)
     assert (none == 25.0).all()
+    with pytest.raises(ValueError, match="argument"):
+        cell_temperatures(replace(snapshot(), temperatures_degc=np.zeros(3)), PACK.file)
 
 
 @settings(max_examples=30, deadline=None)
