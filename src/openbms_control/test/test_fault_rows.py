@@ -374,6 +374,13 @@ def test_temperature_rows_follow_the_current_that_flows_in_every_state(kit, targ
     assert ("UNDER_TEMPERATURE_CHARGE_SAFETY" in rig.ids()) == tripped
 
 
+@pytest.mark.parametrize(("current_a", "tripped"), [(1.0, True), (0.19, False)])
+def test_one_current_sensor_is_enough_to_know_the_direction(kit, current_a, tripped):
+    rig = kit.rig(device=kit.signals("redundant_string_current_a"))
+    rig.run(8.0, temperature_degc=-6.0, current_a=current_a)
+    assert ("UNDER_TEMPERATURE_CHARGE_SAFETY" in rig.ids()) == tripped
+
+
 def test_each_string_s_temperatures_follow_its_own_current(kit):
     topology = {
         "temperature_sensors": [{"name": "t{i}", "location": "cell", "count": 4, "cells_each": 1}],
