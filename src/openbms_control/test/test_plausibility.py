@@ -149,6 +149,8 @@ def test_a_whole_front_end_without_values_is_no_broken_wire(kit, count):
         (cells(c4=3.38, c5=4.02), True),
         (cells(c4=4.02, c5=3.38), True),
         (cells(c4=3.38, c5=4.10), True),  # not quite the same amounts
+        (cells(c4=3.38, c5=4.12), True),  # a quarter less and 20 mV: just enough alike
+        (cells(c4=3.38, c5=4.16), False),
         (cells(c4=3.42, c5=3.98), False),  # 0.28 V: within the spread
         (cells(c4=3.42, c5=4.06), False),  # one of them is
         (cells(c1=3.2, c2=3.2, c4=3.38, c5=4.02), True),  # others go further, the same way
@@ -188,6 +190,15 @@ def test_spread_is_judged_between_the_operating_limits_only(kit):
     assert rig.monitor._manager.factor(charge=True) == (0.5, "CELL_VOLTAGE_SPREAD")
     rig.run(8.0, cells_v=cells(c2=3.35) - 0.75)
     assert state_of(rig, "CELL_VOLTAGE_SPREAD") is None
+
+
+def test_where_a_cell_is_lost_the_others_are_judged_on(kit):
+    rig = Light(kit, cell_voltage_step_max_v=5.0)
+    rig.run(1.0)
+    rig.run(8.0, cells_v=cells(c2=NAN, c8=3.35))
+    assert place_of(rig, "CELL_VOLTAGE_SPREAD") == 8
+    rig.run(1.0, cells_v=cells(c2=NAN, c8=3.35, c9=4.05))
+    assert place_of(rig, "CELL_OPEN_WIRE") == 8
 
 
 def test_each_string_has_its_own_median(kit):
@@ -290,9 +301,9 @@ def test_a_cell_that_comes_back_after_a_gap_begins_anew(kit):
     rig.run(1.0)
     for gone in (cells(c3=NAN), cells(c3=NAN, c0=NAN)):
         rig.run(0.3, cells_v=gone)
-        rig.run(3.0, cells_v=cells(c3=3.4))
+        rig.run(3.0, cells_v=cells(c3=3.1))
         assert "CELL_VOLTAGE_RATE" not in rig.ids()
-    rig.run(3.0, cells_v=cells(c3=3.95))
+    rig.run(3.0, cells_v=cells(c3=3.7))
     assert "CELL_VOLTAGE_RATE" in rig.ids()  # it is followed again
 
 
@@ -381,6 +392,20 @@ def test_a_slow_drift_of_the_others_and_a_bled_cell_are_no_standstill(kit):
     volts = lambda k: np.where(np.arange(CELLS) == 3, 3.7, 3.7 + moves(k))  # noqa: E731
     drive(rig, volts, seconds=6.0, cell_balancing=bled)
     assert "CELL_VOLTAGE_STUCK" not in rig.ids()
+
+
+@pytest.mark.parametrize(("v_per_s", "found"), [(0.0035, False), (0.006, True)])
+def test_of_cells_that_come_late_the_median_s_movement_counts_over_four_times_their_delay(
+    kit, v_per_s, found
+):
+    rig = twelve(kit, standstill_charge_ah=None)
+    slow = rig.pack.file.model_copy(deep=True)
+    slow.measurement.max_age_s["cell_voltage_v"] = 4.0
+    watch, stuck = PlausibilityWatch(PackFacts(slow)), False
+    for k in range(450):
+        rig.values["cells_v"] = np.where(np.arange(CELLS) == 3, 3.5, 3.5 + 0.1 * v_per_s * k)
+        stuck |= watch.step(rig.measurement(), NOW, 0.1)["cell_voltage_stuck"].present
+    assert stuck == found
 
 
 @pytest.mark.parametrize(("amps", "found"), [(4.0, True), (-4.0, True), (0.15, False), (NAN, False)])
@@ -490,13 +515,14 @@ def sensors(**others):
     return values
 
 
-def test_a_sensor_that_jumps_is_not_believed_and_a_blink_is_forgiven(kit):
+@pytest.mark.parametrize("to_degc", [48.0, 2.0])
+def test_a_sensor_that_jumps_is_not_believed_and_a_blink_is_forgiven(kit, to_degc):
     rig = Light(kit)
     rig.run(1.0)
     rig.step(temperature_degc=sensors(s2=99.0))
     rig.run(6.0, temperature_degc=25.0)
     assert not rig.ids()
-    rig.run(6.0, temperature_degc=sensors(s2=48.0))
+    rig.run(6.0, temperature_degc=sensors(s2=to_degc))
     assert state_of(rig, "TEMPERATURE_RATE") == FaultState.ACTIVE and place_of(rig, "TEMPERATURE_RATE") == 2
 
 
@@ -506,10 +532,12 @@ def test_a_pack_that_is_heated_fast_is_measured_all_the_time(kit):
     assert not rig.ids()
 
 
-@pytest.mark.parametrize(("to_degc", "found"), [(30.5, True), (29.5, False)])
+@pytest.mark.parametrize(("to_degc", "found"), [(30.5, True), (29.5, False), (19.5, True), (20.5, False)])
 def test_a_sensor_that_stands_while_the_others_move_is_stuck(kit, to_degc, found):
     rig = Light(kit)
-    course = lambda k: np.where(np.arange(6) == 4, 25.0, round(min(25.0 + 0.05 * k, to_degc), 2))  # noqa: E731
+    way = math.copysign(1.0, to_degc - 25.0)
+    moved = lambda k: way * round(min(0.05 * k, abs(to_degc - 25.0)), 2)  # noqa: E731
+    course = lambda k: np.where(np.arange(6) == 4, 25.0, 25.0 + moved(k))  # noqa: E731
     drive(rig, lambda k: cells(), seconds=20.0, temperature_degc=course)
     assert (state_of(rig, "TEMPERATURE_STUCK") == FaultState.ACTIVE) == found
     if found:
@@ -605,6 +633,14 @@ def test_a_second_current_within_what_the_scan_saw_agrees(kit):
     assert "REDUNDANT_CURRENT_MISMATCH" in rig.ids()  # unknown is not gone
     rig.run(4.0, redundant_string_currents_a=-4.0, redundant_string_current_validity=0)
     assert "REDUNDANT_CURRENT_MISMATCH" not in rig.ids()
+
+
+def test_second_measurements_are_compared_where_only_some_are_valid(kit):
+    rig = Light(kit)
+    rig.run(1.0)
+    some = {"redundant_cell_voltage_validity": [1] + [0] * (CELLS - 1)}
+    rig.run(5.0, redundant_cell_voltages_v=cells(c0=NAN, c6=3.7 - 0.3), **some)
+    assert place_of(rig, "REDUNDANT_CELL_VOLTAGE_MISMATCH") == 6
 
 
 def test_second_measurements_of_another_length_are_not_compared(kit):
