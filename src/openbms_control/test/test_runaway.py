@@ -8,6 +8,7 @@ from runaway_courses import HealthyDay, PackCourse, Runaway, Sensors, circumstan
 
 from openbms_control.safety.readings import PackFacts
 from openbms_control.safety.watches.runaway import RunawayWatch
+from openbms_control.safety.watches.runaway_string import ALLOWED
 from openbms_core.faults import FAULT_BY_ID, Action
 
 PERIOD_S = 0.5
@@ -112,7 +113,7 @@ def test_a_small_fall_of_a_nearly_empty_cell_never_counts_wherever_a_bleed_has_j
     pack = pack_file(12, 3)
     watch = RunawayWatch(PackFacts(pack))
     empty_v = 1.05 * pack.limits.cell_voltage_min_v.operating
-    for number in range(600):
+    for number in range(400):
         down = 300 <= number < 350
         volts = np.full(12, empty_v)
         volts[5] -= 0.15 * down
@@ -122,6 +123,66 @@ def test_a_small_fall_of_a_nearly_empty_cell_never_counts_wherever_a_bleed_has_j
             scan.cell_balancing[bleed_cell] = number >= 295
         read = watch.step(scan, circumstances(), 0.1)
         assert read["runaway_indicators"].value == 0
+
+
+@pytest.mark.parametrize("neighbour", [4, 6])
+def test_a_fall_that_either_neighbour_makes_good_is_a_loose_wire(neighbour):
+    pack = pack_file(12, 3)
+    watch = RunawayWatch(PackFacts(pack))
+    for number in range(400):
+        volts = np.full(12, 3.7)
+        if 300 <= number < 350:
+            volts[5] -= 0.15
+            volts[neighbour] += 0.15
+        read = watch.step(scan_of(volts, np.full(4, 25.0), number=number), circumstances(), 0.1)
+        assert read["runaway_indicators"].value == 0.0
+
+
+@pytest.mark.parametrize(("noise_v", "count"), [(0.0, 2), (0.9, 2), (1.1, 1)])
+def test_a_string_sensor_confirms_a_drop_that_it_can_tell_from_its_noise(noise_v, count):
+    pack = pack_file(12, 3)
+    watch = RunawayWatch(PackFacts(pack))
+    fall_v = 1.2
+    sigma_v = noise_v * ALLOWED * fall_v / 3.0  # three times that must be within what is allowed
+    for number in range(520):
+        scan = scan_of(volts_of(12, 5, fall_v * (number >= 500)), np.full(4, 25.0), number=number)
+        scan.string_voltages_v = scan.string_voltages_v + sigma_v * (-1) ** number * (number > 0)
+        read = watch.step(scan, circumstances(), 0.1)
+    assert read["runaway_indicators"].value == count
+
+
+def test_heat_counts_beside_a_drop_that_the_string_confirms():
+    pack = pack_file(12, 3)
+    watch = RunawayWatch(PackFacts(pack))
+    counts = []
+    for number in range(800):
+        t_s = 0.1 * number
+        degc = np.array([25.0, 25.0 + 2.0 * min(max(t_s - 50.0, 0.0), 25.0), 25.0, 25.0])
+        scan = scan_of(volts_of(12, 5, 1.2 * (t_s >= 30.0)), degc, number=number)
+        counts.append(watch.step(scan, circumstances(), 0.1)["runaway_indicators"].value)
+    assert counts[499] == 2.0 and counts[-1] == 3.0
+
+
+def test_heat_of_a_sensor_that_stands_for_the_whole_pack_has_no_place():
+    pack = pack_file(12, 12)
+    watch = RunawayWatch(PackFacts(pack))
+    for number in range(900):
+        degc = np.array([25.0 + 2.0 * max(0.1 * number - 50.0, 0.0)])
+        read = watch.step(scan_of(np.full(12, 3.7), degc, number=number), circumstances(), 0.1)
+    assert read["runaway_confirmed"].present and read["runaway_confirmed"].index == -1
+
+
+@pytest.mark.parametrize(("load_v", "count"), [(0.0, 1), (0.03, 1), (0.1, 0)])
+def test_a_cell_has_recovered_only_where_a_load_does_not_hide_it(load_v, count):
+    """A dip that ends with a step of the load tells nothing: what then stands is the new level."""
+    pack = pack_file(12, 3)
+    watch, most = RunawayWatch(PackFacts(pack)), 0.0
+    for number in range(1000):
+        volts = np.full(12, 3.7 - load_v * (number >= 310))
+        volts[5] -= 0.15 * (300 <= number < 310)
+        read = watch.step(scan_of(volts, np.full(4, 25.0), number=number), circumstances(), 0.1)
+        most = max(most, read["runaway_indicators"].value)
+    assert most == count
 
 
 def test_a_gap_is_forgotten_not_interpolated():

@@ -69,13 +69,26 @@ def test_what_was_never_there_is_no_evidence(surroundings):
     assert all(math.isinf(age) for age in surroundings[1].evidence_age_s)
 
 
-def test_the_weather_is_no_venting_and_a_load_that_is_connected_no_loss(surroundings):
-    watched = feed(surroundings, 1.0, pressure_pa=101e3, pressure_validity=0)
-    for hectopascal in range(1010, 960, -1):
+@pytest.mark.parametrize("course", [range(1010, 960, -1), range(960, 1060)])
+def test_the_weather_is_no_venting_and_a_load_that_is_connected_no_loss(surroundings, course):
+    watched = feed(surroundings, 1.0, pressure_pa=100.0 * course[0], pressure_validity=0)
+    for hectopascal in course:
         feed(surroundings, 10.0, pressure_pa=100.0 * hectopascal)
     assert watched.active() == 0
     feed(surroundings, 1.0, 1.0, insulation_resistance_ohm=100.0)
     assert watched.active() == 0, "contactors have just moved"
+
+
+def test_a_pressure_that_rises_fast_counts_before_it_is_too_high(surroundings):
+    protection = surroundings[0].pack.file.protection
+    watched = feed(surroundings, 60.0, pressure_pa=101e3, pressure_validity=0)
+    higher_pa = 101e3 + 1.01 * protection.runaway_pressure_rise_pa
+    assert higher_pa < protection.pressure_max_pa
+    feed(surroundings, 2.0 * STEP_S, pressure_pa=101e3 + 0.99 * protection.runaway_pressure_rise_pa)
+    assert watched.active() == 0
+    feed(surroundings, 10.0, pressure_pa=101e3)
+    feed(surroundings, 2.0 * STEP_S, pressure_pa=higher_pa + 0.05 * protection.runaway_pressure_rise_pa)
+    assert watched.active() == 1 and watched.evidence_age_s[PRESSURE] == 0.0
 
 
 def test_a_restart_forgets_levels_and_keeps_evidence(surroundings):
