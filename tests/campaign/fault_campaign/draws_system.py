@@ -321,6 +321,14 @@ def _plain(
     return draw
 
 
+def _heater_stuck_on(dice: Dice) -> Case:
+    # below 5 °C the heater is told to run, and nobody can tell that it would run anyway
+    point, start_s = dice.point(CLOSED, ambient_degc=(6.0, 38.0)), dice.start_s()
+    item = {"fault": "heater_stuck_on", "start_s": start_s}
+    must = [Must(("HEATER_STUCK_ON",), start_s)]
+    return dice.case("heater_stuck_on", point.use, point, [item], run_s=33.0, must=must)
+
+
 def _coolant(dice: Dice) -> Case:
     variant, point = dice.one_of(("coolant_blocked", "pump_stopped")), dice.point()
     row = {"coolant_blocked": "COOLANT_FLOW_LOW", "pump_stopped": "PUMP_FAILURE"}[variant]
@@ -456,7 +464,7 @@ SYSTEM_DRAWS: dict[str, tuple[tuple[str, ...], Callable[[Dice], Case]]] = {
         ("bleed_stuck_on",),
         _plain("bleed_stuck_on", 25.0, "BLEED_STUCK_ON", cell=lambda dice: dice.whole(CELLS)),
     ),
-    "heater_stuck_on": (("heater_stuck_on",), _plain("heater_stuck_on", 33.0, "HEATER_STUCK_ON", CLOSED)),
+    "heater_stuck_on": (("heater_stuck_on",), _heater_stuck_on),
     "pressure_unavailable": (
         ("pressure_unavailable",),
         _plain("pressure_unavailable", 33.0, "PRESSURE_MISSING"),
