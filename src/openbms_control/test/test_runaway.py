@@ -151,6 +151,34 @@ def test_a_string_sensor_confirms_a_drop_that_it_can_tell_from_its_noise(noise_v
     assert read["runaway_indicators"].value == count
 
 
+def test_a_string_sensor_that_says_otherwise_confirms_nothing():
+    pack = pack_file(12, 3)
+    watch = RunawayWatch(PackFacts(pack))
+    for number in range(400):
+        scan = scan_of(volts_of(12, 5, 1.2 * (number >= 300)), np.full(4, 25.0), number=number)
+        scan.string_voltages_v = np.array([12 * 3.7])
+        read = watch.step(scan, circumstances(), 0.1)
+    assert read["runaway_indicators"].value == 1.0
+
+
+def test_the_level_of_a_fallen_cell_stands_still():
+    pack = pack_file(12, 3)
+    watch = RunawayWatch(PackFacts(pack))
+    for number in range(600):
+        scan = scan_of(volts_of(12, 5, 0.15 * (number >= 300)), np.full(4, 25.0), number=number)
+        watch.step(scan, circumstances(), 0.1)
+    assert watch.voltages.fall_v[0, 5] == pytest.approx(0.15)
+
+
+def test_a_scan_that_comes_again_is_not_the_second_that_evidence_needs(kit):
+    rig = kit.rig()
+    watch = RunawayWatch(PackFacts(rig.pack.file))
+    for gas, step_s, count in ((0, 0.0, 0), (1, 0.1, 0), (1, 0.0, 0), (1, 0.1, 1)):
+        rig.values["gas"] = gas
+        read = watch.step(rig.measurement(), circumstances(), step_s)
+        assert read["runaway_indicators"].value == count
+
+
 def test_heat_counts_beside_a_drop_that_the_string_confirms():
     pack = pack_file(12, 3)
     watch = RunawayWatch(PackFacts(pack))
