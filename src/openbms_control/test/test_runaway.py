@@ -170,6 +170,15 @@ def test_the_level_of_a_fallen_cell_stands_still():
     assert watch.voltages.fall_v[0, 5] == pytest.approx(0.15)
 
 
+def test_a_cell_that_drifts_away_slowly_takes_its_level_with_it():
+    pack = pack_file(12, 3, scan_period_s=PERIOD_S)
+    watch = RunawayWatch(PackFacts(pack))
+    for number in range(600):
+        scan = scan_of(volts_of(12, 5, 0.0005 * PERIOD_S * number), np.full(4, 25.0), number=number)
+        watch.step(scan, circumstances(), PERIOD_S)
+        assert not watch.voltages.falling.any()
+
+
 def test_a_scan_that_comes_again_is_not_the_second_that_evidence_needs(kit):
     rig = kit.rig()
     watch = RunawayWatch(PackFacts(rig.pack.file))
