@@ -449,6 +449,15 @@ def test_the_oldest_missing_value_is_the_one_that_is_shown(kit):
     assert FAULT_BY_ID["CELL_VOLTAGE_MISSING"].explanation
 
 
+@pytest.mark.parametrize(
+    ("name", "place"), [("REDUNDANT_CELL_VOLTAGE_MISSING", 1), ("ACTUATOR_FEEDBACK_MISSING", 3)]
+)
+def test_the_member_that_is_missing_is_named(kit, name, place):
+    rig, row = kit.rig(), FAULT_BY_ID[name]
+    rig.run(row.timing.debounce_s + row.timing.delay_s + 1.0, **SWITCHES[name][0])
+    assert next(entry.index for entry in rig.last.faults if entry.row.id == name) == place
+
+
 def test_heat_is_watched_without_a_current_sensor(kit):
     rig = kit.rig(device=kit.signals("string_current_a"))
     rig.values |= {"string_current_validity": 7, "current_a": kit.nan}
