@@ -27,7 +27,7 @@ from openbms_control.safety.parked.snapshot import (
 )
 from openbms_control.safety.parked.thresholds import PARKED
 from openbms_core.models.ecm import CellModel
-from openbms_core.pack import LoadedPack, load_pack
+from openbms_core.pack import LoadedPack, PackFile, load_pack
 from openbms_core.resources import find_config
 from openbms_core.types import UNKNOWN, Level, PackMeasurement
 
@@ -312,6 +312,15 @@ def test_two_signs_at_one_place_are_an_alarm() -> None:
     assert "RUNAWAY_PRECURSOR" not in {finding.code for finding in beside.findings}
     everywhere = with_sensor(later(60.0), slice(0, 32), 21.0)
     assert ("RUNAWAY_PRECURSOR", "alarm", 50) in found(look(with_cell(everywhere, 50, -0.021), memory()))
+
+
+def test_a_warm_sensor_that_is_assigned_to_no_cell_stands_for_all() -> None:
+    data = PACK.file.model_dump()
+    for row in data["topology"]["temperature_sensors"]:
+        row["cells_each"] = 0
+    pack = replace(PACK, file=PackFile.model_validate(data))
+    warm = with_cell(with_sensor(later(60.0), 2, 15.0 + 6.0), 50, -0.021)
+    assert ("RUNAWAY_PRECURSOR", "alarm", 50) in found(judge(pack, warm, memory(pack=pack)))
 
 
 @pytest.mark.parametrize(

@@ -139,12 +139,14 @@ def judge(
 def _vote(pack: LoadedPack, lists: Lists) -> None:
     """Two independent signs at one place are an alarm, where each alone is a warning."""
     topology = pack.file.topology
-    near = [cells for _, _, cells in topology.sensors]
+    everywhere = range(topology.cell_count)
+    # a sensor that is assigned to no cell stands for all of them
+    near = [cells or everywhere for _, _, cells in topology.sensors]
     warm = {
         cell
         for finding in lists.findings
         if finding.code in _HEAT
-        for cell in (near[finding.index] if finding.index >= 0 else range(topology.cell_count))
+        for cell in (near[finding.index] if finding.index >= 0 else everywhere)
     }
     losing = sorted({finding.index for finding in lists.findings if finding.code in _LOSS} & warm)
     for cell in losing:

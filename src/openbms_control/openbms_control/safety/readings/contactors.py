@@ -19,7 +19,7 @@ from openbms_core.types import UNKNOWN, PackMeasurement, State, Validity
 __all__ = ["CONTACTOR_CLOCK_READINGS", "CONTACTOR_READINGS"]
 
 
-def _commanded(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> tuple[BoolArray, BoolArray]:
+def _commanded(facts: PackFacts, now: Circumstances) -> tuple[BoolArray, BoolArray]:
     """Give which contactors should be closed and which open, long enough to have followed."""
     closed = (now.command == 1) & (now.command_age_s > facts.closing_s)
     opened = (now.command == 0) & (now.command_age_s > facts.opening_s)
@@ -36,7 +36,7 @@ def _not_closed(*, dropped: bool) -> ScanReading:
     def read(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
         if (m.contactor_feedback == UNKNOWN).all():
             return Reading(present=None)
-        bad = _commanded(m, facts, now)[0] & (m.contactor_feedback == 0) & ~now.covered
+        bad = _commanded(facts, now)[0] & (m.contactor_feedback == 0) & ~now.covered
         return _first(bad & (now.seen_closed == dropped))
 
     return read
@@ -53,7 +53,7 @@ def _not_open(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Readi
         return Reading(index=told[1])
     if (m.contactor_feedback == UNKNOWN).all():
         return Reading(present=None)
-    return _first(_commanded(m, facts, now)[1] & (m.contactor_feedback == 1))
+    return _first(_commanded(facts, now)[1] & (m.contactor_feedback == 1))
 
 
 def _link_live(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
