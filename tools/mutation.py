@@ -29,6 +29,7 @@ VALIDATION = ROOT / "docs" / "validation"
 SOURCE = ROOT / "src" / "openbms_control"
 # These need ROS, or judge something else.
 NOT_TESTS = {"test_nodes.py", "test_reference.py", "test_battery_state.py"}
+AGAIN = "again.json"
 KILLED, SURVIVED, NO_TESTS, TIMED_OUT = "killed", "survived", "no test", "timed out"
 _STATUS = {
     1: KILLED,
@@ -78,8 +79,8 @@ def prepare() -> None:
     (SCRATCH / "setup.cfg").write_text(SETTINGS, encoding="utf-8")
 
 
-def mutmut(*arguments: str, quiet: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run mutmut over the copy; it finds NumPy and the other packages where the workspace has them."""
+def _environment() -> dict[str, str]:
+    """Give the environment of mutmut: NumPy and the other packages are found where the workspace has them."""
     packages = next((ENVIRONMENT / "lib").glob("python*/site-packages"))
     paths = [
         packages,
@@ -87,8 +88,12 @@ def mutmut(*arguments: str, quiet: bool = True) -> subprocess.CompletedProcess[s
         ROOT / "src" / "openbms_drivers",
         ROOT / "src" / "openbms_sim",
     ]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
-    command = [sys.executable, "-m", "mutmut", *arguments]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+
+
+def mutmut(*arguments: str, quiet: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run mutmut over the copy."""
+    env, command = _environment(), [sys.executable, "-m", "mutmut", *arguments]
     if quiet:
         return subprocess.run(command, cwd=SCRATCH, env=env, capture_output=True, text=True, check=False)
     return subprocess.run(command, cwd=SCRATCH, env=env, text=True, check=False)
@@ -100,6 +105,28 @@ def results() -> dict[str, int | None]:
     for path in sorted((SCRATCH / "mutants").rglob("*.meta")):
         found |= json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
     return found
+
+
+def again_from_the_start(names: list[str]) -> None:
+    """Try survivors again that mutmut cannot switch on: functions that run when their module is imported.
+
+    Such a function is over before mutmut turns its mutant on, and mutmut knows one test of it at most. Here
+    each has a process of its own in which the mutant is on from the beginning.
+    """
+    mutants = SCRATCH / "mutants"
+    statistics = json.loads((mutants / "mutmut-stats.json").read_text(encoding="utf-8"))
+    tests = statistics["tests_by_mangled_function_name"]
+    codes = results()
+    found: dict[str, int] = {}
+    for name in names:
+        if codes[name] in (0, 5, 33) and len(tests.get(name.rpartition("__mutmut_")[0], [])) <= 1:
+            env = {**_environment(), "MUTANT_UNDER_TEST": name}
+            command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+                       "--import-mode=importlib", "test"]  # fmt: skip
+            done = subprocess.run(command, cwd=mutants, env=env, capture_output=True, check=False)
+            found[name] = done.returncode
+            print(f"{name}: {'unnoticed' if done.returncode == 0 else 'noticed'}, from the start", flush=True)
+    (SCRATCH / AGAIN).write_text(json.dumps(found), encoding="utf-8")
 
 
 def change_of(name: str) -> tuple[str, str]:
@@ -124,6 +151,8 @@ def report(names: list[str], total: int, seed: int) -> dict[str, Any]:
     reasons_file = VALIDATION / "mutation-reasons.yaml"
     reasons = yaml.safe_load(reasons_file.read_text(encoding="utf-8")) if reasons_file.exists() else {}
     codes = results()
+    if (SCRATCH / AGAIN).exists():
+        codes |= json.loads((SCRATCH / AGAIN).read_text(encoding="utf-8"))
     counts: Counter[str] = Counter()
     survivors = []
     for name in names:
@@ -198,6 +227,7 @@ def main() -> int:
         names_file.write_text(json.dumps({"names": names, "total": total}), encoding="utf-8")
         print(f"{len(names)} of {total} mutants", flush=True)
         mutmut("run", "--max-children", str(arguments.children), *names, quiet=False)
+        again_from_the_start(names)
     kept = json.loads(names_file.read_text(encoding="utf-8"))
     result = report(kept["names"], kept["total"], arguments.seed)
     command = "make mutation" + (f" MUTATION_ARGS='--sample {arguments.sample}'" if arguments.sample else "")
