@@ -14,6 +14,7 @@ from fault_campaign.expectations import EXPECTED, Expectation
 from fault_campaign.healthy.packs import FLEET, loaded
 from fault_campaign.healthy.run import HealthyRun
 from fault_campaign.judge import judge
+from fault_campaign.live import with_operating_point
 from fault_campaign.loads import Vehicle
 from fault_campaign.logs.part import play_file
 from fault_campaign.logs.sets import SETS
@@ -21,6 +22,7 @@ from fault_campaign.parts import healthy_part, pure_part
 from fault_campaign.play import draw, kinds, play
 from fault_campaign.system_faults import LoadDefies
 
+from openbms_bringup.inject.library import load_library
 from openbms_core.types import State
 
 SEED = 7
@@ -217,3 +219,11 @@ def test_an_operating_point_is_within_the_limits() -> None:
     for number in range(50):
         point = Dice(SEED, number).point()
         assert 0.0 < point.soc < 1.0 and point.strongest_a <= 18.0
+
+
+def test_what_a_fault_injects_is_not_drawn_with_the_operating_point() -> None:
+    cases = load_library()
+    drawn = with_operating_point(cases["current_sensor_stuck"])
+    assert "current_a" not in drawn.vary and "soc" in drawn.vary
+    assert "temperature_degc" not in with_operating_point(cases["temperature_sensor_stuck"]).vary
+    assert {"current_a", "soc", "temperature_degc"} <= set(with_operating_point(cases["smoke"]).vary)

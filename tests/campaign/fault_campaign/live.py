@@ -26,13 +26,15 @@ _USUAL = {"current_a": (-9.0, -1.0), "soc": (0.35, 0.8), "temperature_degc": (16
 
 def with_operating_point(case: Case) -> Case:
     """Give the case with ranges for the operating point wherever it leaves them at what they usually are."""
-    from openbms_bringup.inject.case import Given
+    from openbms_bringup.inject.case import Given, action_keys
 
     usual = Given()
+    # a load or a condition that is injected has keys of the same name: those are the fault's
+    taken = {*case.vary, *(key for action in case.inject for key in action_keys(action))}
     free = {
         key: span
         for key, span in _USUAL.items()
-        if key not in case.vary and getattr(case.given, key) == getattr(usual, key)
+        if key not in taken and getattr(case.given, key) == getattr(usual, key)
     }
     if case.given.state != "drive":
         free.pop("current_a", None)
