@@ -146,6 +146,18 @@ def test_unknown_balancing_is_not_judged(kit):
     assert rig.ids() == {"BALANCING_FEEDBACK_MISSING"}
 
 
+def test_bleeds_that_end_one_after_the_other_may_be_seen_a_scan_late(kit):
+    """Of thousands of cells one is switched off in nearly every scan, and feedback is a scan behind."""
+    rig = kit.rig()
+    for number in range(400):
+        before = [int(cell == number % 4) for cell in range(4)]
+        now = [int(cell == (number + 1) % 4) for cell in range(4)]
+        told(rig, rig.period_s, bleed=now, cell_balancing=before)
+    assert not rig.ids()
+    told(rig, 12.0, bleed=[0, 0, 0, 0], cell_balancing=[0, 1, 0, 0])
+    assert rig.ids(FaultState.ACTIVE) == {"BLEED_STUCK_ON"}
+
+
 @pytest.mark.parametrize("source", ["heater", "pump", "fan", "bleed"])
 def test_what_the_pack_file_does_not_command_is_not_disobedient(kit, source):
     command = kit.SMALL["device"]["commands"][0]

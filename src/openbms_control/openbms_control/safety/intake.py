@@ -21,6 +21,9 @@ MAX_STAMP_STEP_S = 1.0
 """A larger step of the stamps, or one backwards, is a clock that was set: the time of reception counts
 instead."""
 _ESTIMATE_MAX_AGE_S = TOPIC_BY_NAME["power_limits"].stale_after_s
+_FOLLOWS_SCANS = 3.0
+"""What is said of the bleeds may be so many scans behind the command; in a large pack some cell is switched
+off in nearly every one of them."""
 _LONGEST_VALID_S = 10.0
 """A command that claims to be valid for longer is not believed; the driver does the same."""
 
@@ -160,13 +163,13 @@ class Wanted:
 
     Attributes
     ----------
-    bleed : array of uint8, shape (cells,), or None
-        None: nothing is bled.
+    bleed : array of bool, shape (cells,), or None
+        Cells that are bled, or were told to be within the last scans; None: none.
     heater, pump, fan, chiller : float
         0 to 1.
     """
 
-    bleed: NDArray[np.uint8] | None
+    bleed: NDArray[np.bool_] | None
     heater: float
     pump: float
     fan: float
@@ -188,6 +191,8 @@ class CommandIntake:
         safe = pack.thermal_safe
         self._safe = Wanted(None, 0.0, safe.pump, safe.fan, safe.chiller)
         self._balancing: BalancingCommand | None = None
+        self._bled_s: NDArray[np.float64] = np.full(pack.topology.cell_count, -math.inf)
+        self._follows_s = _FOLLOWS_SCANS * pack.measurement.scan_period_s
         self._thermal: ThermalCommand | None = None
         self._balancing_until_s = self._thermal_until_s = -math.inf
 
@@ -207,7 +212,12 @@ class CommandIntake:
         """Give what the driver tells the actuators now."""
         wanted = self._safe
         if self._balancing is not None and balancing_allowed and t_s <= self._balancing_until_s:
-            wanted = replace(wanted, bleed=np.asarray(self._balancing.bleed))
+            bleed = np.asarray(self._balancing.bleed)
+            if bleed.shape == self._bled_s.shape:  # another one is refused by the driver as well
+                self._bled_s[bleed == 1] = t_s
+        if self._balancing is not None:
+            explained = t_s - self._bled_s <= self._follows_s
+            wanted = replace(wanted, bleed=explained if explained.any() else None)
         if self._thermal is not None and t_s <= self._thermal_until_s:
             told, safe = self._thermal, self._safe
             wanted = replace(

@@ -62,7 +62,7 @@ def _bleed_excess(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> R
         return Reading(present=None if (m.cell_balancing == UNKNOWN).all() else False)
     wanted = now.balancing_wanted
     if wanted is not None and wanted.shape == bled.shape:
-        bled &= wanted != 1
+        bled &= ~wanted
     return Reading(index=int(np.argmax(bled))) if bled.any() else Reading(present=False)
 
 

@@ -73,8 +73,8 @@ class Circumstances:
         The scan has the number of the one before.
     clock_step_s : float
         How far ROS time ran away from the monotonic clock since the call before [s].
-    balancing_wanted : array of uint8, shape (cells,), or None
-        What a fresh and permitted command bleeds; None: nothing.
+    balancing_wanted : array of bool, shape (cells,), or None
+        What a fresh and permitted command bleeds, or did within the last scans; None: nothing.
     heater_wanted, pump_wanted, fan_wanted, chiller_wanted : float
         What the actuators are told (0 to 1): a fresh and permitted command, or the pack's safe value.
     """
@@ -99,7 +99,7 @@ class Circumstances:
     news: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     scan_repeated: bool = False
     clock_step_s: float = 0.0
-    balancing_wanted: NDArray[np.uint8] | None = None
+    balancing_wanted: BoolArray | None = None
     heater_wanted: float = 0.0
     pump_wanted: float = 0.0
     fan_wanted: float = 0.0
