@@ -169,6 +169,9 @@ def _members(message: Any) -> int:
     return max(1, len({n for signal in message.signals for n in signal.multiplexer_ids or ()}))
 
 
+_LONG_QUIET_ROUNDS = 600
+
+
 class _Source:
     """Good frames of every mapped message, with right counters and checksums, and ways to spoil them."""
 
@@ -184,7 +187,7 @@ class _Source:
         self._follows: dict[tuple[str, str], tuple[str, int]] = {}
         self._told: dict[tuple[str, int], float] = {}
         self._spoilt_share = 0.0
-        self._frames = 0
+        self._quiet_rounds = self._frames = 0
         limits = pack.file.limits
         middle = (limits.cell_voltage_min_v.operating + limits.cell_voltage_max_v.operating) / 2
         healthy = {"cell_voltage_v": middle, "temperature_degc": 25.0, "insulation_resistance_ohm": 5e6,
@@ -259,8 +262,11 @@ class _Source:
         """Give the next frame, spoilt in some way: way, identifier, data, flags."""
         if not self._round:
             self._round = [message for message in self._messages for _ in range(_members(message))]
-            if self._frames > 3000 and self.random.random() < 0.02:  # quiet times and bad times
+            self._quiet_rounds -= 1
+            if self._frames > 3000 and self._quiet_rounds <= 0 and self.random.random() < 0.02:
+                # quiet times and bad times; some quiet ones last until what was seen in the bad ones has aged
                 self._spoilt_share = self.random.choice((0.0, 0.0, 0.01, 0.1, 0.5, 0.9))
+                self._quiet_rounds = 0 if self._spoilt_share else self.random.choice((0, _LONG_QUIET_ROUNDS))
             if self.random.random() < self._spoilt_share:
                 self.random.shuffle(self._round)
         message, rng = self._round.pop(0), self.random
