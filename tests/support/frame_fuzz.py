@@ -169,7 +169,7 @@ def _members(message: Any) -> int:
     return max(1, len({n for signal in message.signals for n in signal.multiplexer_ids or ()}))
 
 
-_LONG_QUIET_ROUNDS = 600
+_LONG_QUIET_ROUNDS, _LONG_QUIET_AFTER = 600, 30_000
 
 
 class _Source:
@@ -266,7 +266,8 @@ class _Source:
             if self._frames > 3000 and self._quiet_rounds <= 0 and self.random.random() < 0.02:
                 # quiet times and bad times; some quiet ones last until what was seen in the bad ones has aged
                 self._spoilt_share = self.random.choice((0.0, 0.0, 0.01, 0.1, 0.5, 0.9))
-                self._quiet_rounds = 0 if self._spoilt_share else self.random.choice((0, _LONG_QUIET_ROUNDS))
+                if not self._spoilt_share and self._frames > _LONG_QUIET_AFTER:
+                    self._quiet_rounds = self.random.choice((0, _LONG_QUIET_ROUNDS))
             if self.random.random() < self._spoilt_share:
                 self.random.shuffle(self._round)
         message, rng = self._round.pop(0), self.random
