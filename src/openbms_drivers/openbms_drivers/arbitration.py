@@ -16,7 +16,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from openbms_core.pack import PackFile, ThermalSafe
+from openbms_core.actuation import LONGEST_VALID_S, thermal_duties
+from openbms_core.pack import PackFile
 from openbms_core.types import (
     BalancingCommand,
     BmsStatus,
@@ -28,11 +29,7 @@ from openbms_core.types import (
 
 __all__ = ["Arbiter", "Outputs"]
 
-_LONGEST_VALID_S = 10.0
-"""A command that claims to be valid for longer is not believed."""
-
 _NO_ANSWER = 0xFF
-_NO_COOLING = ThermalSafe(pump=0.0, fan=0.0, chiller=0.0)
 
 CommandT = TypeVar("CommandT")
 
@@ -132,9 +129,9 @@ class Arbiter:
         longest = pack.contactors.command_valid_for_s
         self._state: _Held[_Allowed] = _Held(longest)
         self._contactors: _Held[_Ordered] = _Held(longest)
-        self._balancing: _Held[tuple[int, ...]] = _Held(_LONGEST_VALID_S)
-        self._thermal: _Held[ThermalCommand] = _Held(_LONGEST_VALID_S)
-        self._charge: _Held[ChargeCommand] = _Held(_LONGEST_VALID_S)
+        self._balancing: _Held[tuple[int, ...]] = _Held(LONGEST_VALID_S)
+        self._thermal: _Held[ThermalCommand] = _Held(LONGEST_VALID_S)
+        self._charge: _Held[ChargeCommand] = _Held(LONGEST_VALID_S)
         self._held = (self._state, self._contactors, self._balancing, self._thermal, self._charge)
         self.changed = True
         """Something came since this was cleared."""
@@ -233,11 +230,12 @@ class Arbiter:
         if state is not None and state.balancing_allowed and balancing is not None:
             bleed = balancing
         thermal = self._thermal.fresh(now_s) if state is not None else None
-        safe = self._pack.thermal_safe
-        heat = thermal is not None and state is not None and state.heating_allowed
-        cooling = thermal if thermal is not None else safe
-        # no command cools less than the safe values while the monitor requires cooling
-        least = safe if state is not None and state.cooling_required else _NO_COOLING
+        duties = thermal_duties(
+            thermal,
+            self._pack.thermal_safe,
+            heating_allowed=state is not None and state.heating_allowed,
+            cooling_required=state is not None and state.cooling_required,
+        )
         charge = self._charge.fresh(now_s)
         charging = (
             charge is not None
@@ -255,10 +253,10 @@ class Arbiter:
             requested_state=requested,
             answered_scan=_NO_ANSWER if ordered is None else ordered.answered_scan,
             bleed=bleed,
-            heater=_duty(thermal.heater, 0.0) if heat and thermal is not None else 0.0,
-            pump=_duty(cooling.pump, safe.pump, least.pump),
-            fan=_duty(cooling.fan, safe.fan, least.fan),
-            chiller=_duty(cooling.chiller, safe.chiller, least.chiller),
+            heater=duties.heater,
+            pump=duties.pump,
+            fan=duties.fan,
+            chiller=duties.chiller,
             charge_enable=int(charging),
             charge_voltage_v=max(charge.voltage_v, 0.0) if charging and charge is not None else 0.0,
             charge_current_a=max(charge.current_a, 0.0) if charging and charge is not None else 0.0,
@@ -271,7 +269,3 @@ def _plain(values: Any) -> tuple[int, ...]:
 
 def _both(ordered: tuple[int, ...], allowed: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([int(one == other == 1) for one, other in zip(ordered, allowed, strict=True)])
-
-
-def _duty(value: float, otherwise: float, least: float = 0.0) -> float:
-    return min(max(float(value), least), 1.0) if math.isfinite(value) else otherwise

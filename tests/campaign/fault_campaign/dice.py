@@ -15,11 +15,12 @@ from openbms_core.pack import PackFile
 from openbms_core.types import State
 from openbms_sim.plant.cell import NMC_18650
 
-__all__ = ["CLOSED", "SENSORS", "USES", "Dice", "Point"]
+__all__ = ["AMBIENT_DEGC", "CLOSED", "SENSORS", "USES", "Dice", "Point"]
 
 CLOSED = ("drive", "charge", "connected")
 """States with closed contactors."""
 USES = (*CLOSED, "standby")
+AMBIENT_DEGC = (2.0, 38.0)
 SENSORS = 32
 """Temperature sensors at cells of the twin's device."""
 _TARGETS = {"drive": State.DRIVE, "charge": State.CHARGE, "connected": State.CONNECTED}
@@ -89,7 +90,7 @@ class Dice:
         self,
         uses: Sequence[str] = USES,
         soc: tuple[float, float] = (0.12, 0.92),
-        ambient_degc: tuple[float, float] = (2.0, 38.0),
+        ambient_degc: tuple[float, float] = AMBIENT_DEGC,
         strongest_a: tuple[float, float] = (2.0, 18.0),
     ) -> Point:
         """Choose an operating point."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fault_campaign.cases import Case, Must
-from fault_campaign.dice import CLOSED, USES, Dice
+from fault_campaign.dice import AMBIENT_DEGC, CLOSED, USES, Dice
 from fault_campaign.system_faults import (
     ClockSteps,
     DriverDies,
@@ -306,10 +306,15 @@ def _supply_voltage(dice: Dice) -> Case:
 
 
 def _plain(
-    kind: str, run_s: float, row: str = "", uses: tuple[str, ...] = USES, **fixed: Any
+    kind: str,
+    run_s: float,
+    row: str = "",
+    uses: tuple[str, ...] = USES,
+    ambient_degc: tuple[float, float] = AMBIENT_DEGC,
+    **fixed: Any,
 ) -> Callable[[Dice], Case]:
     def draw(dice: Dice) -> Case:
-        point = dice.point(uses)
+        point = dice.point(uses, ambient_degc=ambient_degc)
         item = {
             "fault": kind,
             "start_s": dice.start_s(),
@@ -319,14 +324,6 @@ def _plain(
         return dice.case(kind, point.use, point, [item], run_s=run_s, must=must)
 
     return draw
-
-
-def _heater_stuck_on(dice: Dice) -> Case:
-    # below 5 °C the heater is told to run, and nobody can tell that it would run anyway
-    point, start_s = dice.point(CLOSED, ambient_degc=(6.0, 38.0)), dice.start_s()
-    item = {"fault": "heater_stuck_on", "start_s": start_s}
-    must = [Must(("HEATER_STUCK_ON",), start_s)]
-    return dice.case("heater_stuck_on", point.use, point, [item], run_s=33.0, must=must)
 
 
 def _coolant(dice: Dice) -> Case:
@@ -464,7 +461,11 @@ SYSTEM_DRAWS: dict[str, tuple[tuple[str, ...], Callable[[Dice], Case]]] = {
         ("bleed_stuck_on",),
         _plain("bleed_stuck_on", 25.0, "BLEED_STUCK_ON", cell=lambda dice: dice.whole(CELLS)),
     ),
-    "heater_stuck_on": (("heater_stuck_on",), _heater_stuck_on),
+    "heater_stuck_on": (
+        ("heater_stuck_on",),
+        # below 5 °C the heater is told to run, and nobody can tell that it would run anyway
+        _plain("heater_stuck_on", 33.0, "HEATER_STUCK_ON", CLOSED, ambient_degc=(6.0, AMBIENT_DEGC[1])),
+    ),
     "pressure_unavailable": (
         ("pressure_unavailable",),
         _plain("pressure_unavailable", 33.0, "PRESSURE_MISSING"),

@@ -11,7 +11,7 @@ from typing import Any
 from fault_campaign.cases import Case, Must
 from fault_campaign.closed_loop import demo_pack
 from fault_campaign.draws_system import OPEN
-from fault_campaign.evidence import Evidence, Window
+from fault_campaign.evidence import Evidence
 from fault_campaign.expectations import EXPECTED, Expectation
 from fault_campaign.play import Played
 from fault_campaign.trace import Trace, conducts
@@ -242,7 +242,9 @@ def _judge_demands(
     if case.kind == "healthy":
         return  # here nothing may trip, whatever the numbers say
     for row in _rows():
-        window = _first(evidence.must(row), played, expected, case)
+        # a blind monitor can see only what is missing
+        windows = (one for one in evidence.must(row) if one.by_frames or not expected.blinds)
+        window = next(windows, None)
         if window is None:
             continue
         demand = _demand([row], window.onset_s, None, played, expected)
@@ -251,15 +253,6 @@ def _judge_demands(
         verdict.demands.append(demand)
         if row.name not in expected.numbers and row.id not in expected.numbers and (row.latched or row.opens):
             verdict.unforeseen.append(row.id)
-
-
-def _first(windows: list[Window], played: Played, expected: Expectation, case: Case) -> Window | None:
-    """Give the first window in which the row could be seen; a blind monitor can see only what is missing."""
-    for window in windows:
-        if expected.blinds and not window.by_frames:
-            continue
-        return window
-    return None
 
 
 def _judge_alarms(

@@ -68,10 +68,10 @@ class Checks:
         self._compared = self._above | self._below
         # the three levels of a quantity share one reading
         self._quantities = tuple(dict.fromkeys(row.quantity for row in rows))
-        self._of_row = np.array([self._quantities.index(row.quantity) for row in rows])
         self._watches = [kind(self.facts) for kind in WATCHES if set(self._quantities) & set(kind.quantities)]
         # where the reading of each quantity stands, by what it is read from
         self._place = {quantity: place for place, quantity in enumerate(self._quantities)}
+        self._of_row = np.array([self._place[row.quantity] for row in rows])
         watched = {quantity for watch in self._watches for quantity in watch.quantities}
         self._by_clock = [(p, CLOCK_READINGS[q]) for q, p in self._place.items() if q in CLOCK_READINGS]
         self._by_scan = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openbms_control.safety.limits import usable
 from openbms_control.safety.readings import PackFacts
+from openbms_core.actuation import LONGEST_VALID_S, thermal_duties
 from openbms_core.faults import driver_lost_after_s
 from openbms_core.pack import PackFile
 from openbms_core.topics import TOPIC_BY_NAME
@@ -24,8 +25,6 @@ _ESTIMATE_MAX_AGE_S = TOPIC_BY_NAME["power_limits"].stale_after_s
 _FOLLOWS_SCANS = 3.0
 """What is said of the bleeds may be so many scans behind the command; in a large pack some cell is switched
 off in nearly every one of them."""
-_LONGEST_VALID_S = 10.0
-"""A command that claims to be valid for longer is not believed; the driver does the same."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +187,7 @@ class CommandIntake:
     """
 
     def __init__(self, pack: PackFile) -> None:
-        safe = pack.thermal_safe
-        self._safe = Wanted(None, 0.0, safe.pump, safe.fan, safe.chiller)
+        self._safe = pack.thermal_safe
         self._balancing: BalancingCommand | None = None
         self._bled_s: NDArray[np.float64] = np.full(pack.topology.cell_count, -math.inf)
         self._follows_s = _FOLLOWS_SCANS * pack.measurement.scan_period_s
@@ -199,36 +197,29 @@ class CommandIntake:
     def take_balancing(self, command: BalancingCommand, t_s: float) -> None:
         """Take a balancing command that was received now."""
         self._balancing = command
-        self._balancing_until_s = t_s + min(command.valid_for_s, _LONGEST_VALID_S)
+        self._balancing_until_s = t_s + min(command.valid_for_s, LONGEST_VALID_S)
 
     def take_thermal(self, command: ThermalCommand, t_s: float) -> None:
         """Take a thermal command that was received now."""
         self._thermal = command
-        self._thermal_until_s = t_s + min(command.valid_for_s, _LONGEST_VALID_S)
+        self._thermal_until_s = t_s + min(command.valid_for_s, LONGEST_VALID_S)
 
     def wanted(
         self, t_s: float, *, balancing_allowed: bool, heating_allowed: bool, cooling_required: bool
     ) -> Wanted:
         """Give what the driver tells the actuators now."""
-        wanted = self._safe
-        if self._balancing is not None and balancing_allowed and t_s <= self._balancing_until_s:
-            bleed = np.asarray(self._balancing.bleed)
-            if bleed.shape == self._bled_s.shape:  # another one is refused by the driver as well
-                self._bled_s[bleed == 1] = t_s
+        bleed: NDArray[np.bool_] | None = None
         if self._balancing is not None:
+            told = np.asarray(self._balancing.bleed)
+            fresh = balancing_allowed and t_s <= self._balancing_until_s
+            if fresh and told.shape == self._bled_s.shape:  # another one is refused by the driver as well
+                self._bled_s[told == 1] = t_s
             explained = t_s - self._bled_s <= self._follows_s
-            wanted = replace(wanted, bleed=explained if explained.any() else None)
-        if self._thermal is not None and t_s <= self._thermal_until_s:
-            told, safe = self._thermal, self._safe
-            wanted = replace(
-                wanted,
-                heater=_duty(told.heater, 0.0) if heating_allowed else 0.0,
-                pump=_duty(told.pump, safe.pump, safe.pump if cooling_required else 0.0),
-                fan=_duty(told.fan, safe.fan, safe.fan if cooling_required else 0.0),
-                chiller=_duty(told.chiller, safe.chiller, safe.chiller if cooling_required else 0.0),
-            )
-        return wanted
-
-
-def _duty(value: float, otherwise: float, least: float = 0.0) -> float:
-    return min(max(float(value), least), 1.0) if math.isfinite(value) else otherwise
+            bleed = explained if explained.any() else None
+        duties = thermal_duties(
+            self._thermal if t_s <= self._thermal_until_s else None,
+            self._safe,
+            heating_allowed=heating_allowed,
+            cooling_required=cooling_required,
+        )
+        return Wanted(bleed, *duties)

@@ -324,8 +324,7 @@ class SafetyMonitor:
 
     def _inputs(self, sensed: Sensed | None) -> Inputs:
         manager = self._manager
-        opening, blocking = manager.has(Action.OPEN), manager.has(Action.BLOCK_CLOSING)
-        charging = manager.has(Action.END_CHARGING)
+        blocking, charging = manager.has(Action.BLOCK_CLOSING), manager.has(Action.END_CHARGING)
         in_force = manager.in_force()
         plugged = any(row.name == "PLUGGED_IN_WHILE_DRIVING" for row in in_force)
         opens = [row for row in in_force if row.opens]
@@ -334,7 +333,6 @@ class SafetyMonitor:
         return Inputs(
             sensed=sensed,
             ready=sensed is not None and not self._waiting_for,
-            fault=opening.id if opening else "",
             faults=tuple(row.id for row in opens),
             fault_deadline_s=min(deadlines, default=0.0),
             at_once=manager.has(Action.OPEN_AT_ONCE) is not None,

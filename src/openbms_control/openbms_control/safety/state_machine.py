@@ -91,10 +91,8 @@ class Inputs:
         The last scan; None if there is none that may be trusted.
     ready : bool
         Measurements are complete.
-    fault : str
-        Identifier of the worst row in force that opens contactors; empty: none.
     faults : tuple of str
-        Identifiers of all of them.
+        Identifiers of the rows in force that open contactors, the worst first.
     fault_deadline_s : float
         Time that the rows in force which open leave for zero current [s].
     at_once : bool
@@ -110,7 +108,6 @@ class Inputs:
 
     sensed: Sensed | None
     ready: bool = False
-    fault: str = ""
     faults: tuple[str, ...] = ()
     fault_deadline_s: float = 0.0
     at_once: bool = False
@@ -120,6 +117,11 @@ class Inputs:
     shutdown: bool = False
     plugged_in: bool = False
     key_off: bool = False
+
+    @property
+    def fault(self) -> str:
+        """Identifier of the worst row in force that opens contactors; empty: none."""
+        return self.faults[0] if self.faults else ""
 
     @property
     def may_close(self) -> bool:

@@ -22,10 +22,10 @@ __all__ = ["MISSING_READINGS"]
 _NOT_MISSING = Reading(present=False)
 
 
-def _missing(bad: BoolArray, ages: FloatArray) -> Reading:
+def _missing(bad: BoolArray, ages: FloatArray | None = None) -> Reading:
     if not bad.any():
         return _NOT_MISSING
-    if len(ages) != len(bad):
+    if ages is None or len(ages) != len(bad):
         return Reading(index=int(np.argmax(bad)))
     # never received counts as the oldest
     index = int(np.argmax(np.where(bad, np.nan_to_num(ages, nan=np.inf), -np.inf)))
@@ -56,7 +56,7 @@ def _current_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -
     values = facts.values(m)
     if values.currents_known:
         return _NOT_MISSING
-    return _missing(~np.isfinite(values.currents), np.full(facts.strings, np.nan))
+    return _missing(~np.isfinite(values.currents))
 
 
 def _safety_input_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
@@ -64,8 +64,7 @@ def _safety_input_missing(m: PackMeasurement, facts: PackFacts, now: Circumstanc
 
 
 def _feedback_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
-    unknown = facts.feedback_mapped & (m.contactor_feedback == UNKNOWN)
-    return _missing(unknown, np.full(3 * facts.strings, np.nan)) if unknown.any() else _NOT_MISSING
+    return _missing(facts.feedback_mapped & (m.contactor_feedback == UNKNOWN))
 
 
 def _insulation_missing(m: PackMeasurement, facts: PackFacts, now: Circumstances) -> Reading:
