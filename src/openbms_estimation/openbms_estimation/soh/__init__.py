@@ -1,0 +1,1 @@
+"""State of health: capacity, resistance and use of every cell and of the pack."""
