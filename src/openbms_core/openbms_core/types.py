@@ -21,8 +21,10 @@ __all__ = [
     "BalancingCommand",
     "BmsStatus",
     "BusState",
+    "CellDiagnosis",
     "ChargeCommand",
     "ContactorCommand",
+    "DiagnosisFinding",
     "FaultState",
     "FinalLimits",
     "Level",
@@ -223,6 +225,41 @@ class StateOfCharge:
     voltage_innovation_v: FloatArray
     method: str
     quality: int
+    quality_reason: str
+
+
+@dataclass
+class DiagnosisFinding:
+    """A fault that is likely somewhere, with what speaks for it (DiagnosisFinding.msg)."""
+
+    fault: str
+    place: str
+    index: int
+    probability: float
+    alarm: bool
+    since_s: float
+    size: float
+    size_std: float
+    unit: str
+    evidence: str
+
+
+@dataclass
+class CellDiagnosis:
+    """How likely each fault of each cell and sensor is (CellDiagnosis.msg)."""
+
+    stamp_s: float
+    scan_number: int
+    faults: list[str]
+    probability: FloatArray
+    most_likely: ByteArray
+    current_sensor_probability: FloatArray
+    temperature_sensor_probability: FloatArray
+    excess_heat_w: FloatArray
+    excess_heat_std_w: FloatArray
+    runaway_warning: ByteArray
+    findings: list[DiagnosisFinding]
+    observed_s: float
     quality_reason: str
 
 
