@@ -22,7 +22,9 @@ __all__ = [
     "ImpedanceTables",
     "ModelErrorTables",
     "OcvTables",
+    "PlatingMap",
     "Provenance",
+    "PulseTables",
     "ThermalProperties",
     "load_cell",
 ]
@@ -213,10 +215,85 @@ class EntropicTable(StrictModel):
 
 
 class ThermalProperties(StrictModel):
-    """Heat storage of one cell."""
+    """Heat storage of one cell, and its way out."""
 
     mass_kg: Positive
     heat_capacity_j_per_kg_k: Positive
+    core_to_surface_k_per_w: Positive | None = None
+    """Absent: such that the core follows the surface in 250 s."""
+    surface_to_coolant_k_per_w: Positive | None = None
+    """Absent: unknown, and nothing is taken to leave the cell while a limit lasts."""
+
+
+class PulseTables(StrictModel):
+    """What a pulse test says of currents as large as the limits: how far the circuit is off there.
+
+    Two RC pairs and one saturation current per temperature follow ordinary loads; near the limits the
+    overpotential is so many times what they say. Separate for both directions.
+    """
+
+    soc_breakpoints: SocAxis
+    temperature_breakpoints_degc: TemperatureAxis
+    discharge_ratio: Table
+    """True over modelled overpotential in large discharge pulses of up to 30 s."""
+    charge_ratio: Table
+    discharge_tested_v: Table
+    """Largest overpotential [V] at which that was seen to hold; beyond it a limit keeps more distance."""
+    charge_tested_v: Table
+    relative_std: list[Annotated[Number, Field(gt=0, le=1)]]
+    """Standard deviation of what is left, relative, one value per temperature breakpoint."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _rising("soc_breakpoints", self.soc_breakpoints)
+        _rising("temperature_breakpoints_degc", self.temperature_breakpoints_degc)
+        shape = (len(self.temperature_breakpoints_degc), len(self.soc_breakpoints))
+        for name in ("discharge_ratio", "charge_ratio", "discharge_tested_v", "charge_tested_v"):
+            _shaped(name, getattr(self, name), *shape)
+            _above(name, getattr(self, name), 0.0)
+        if len(self.relative_std) != shape[0]:
+            raise ValueError(
+                f"relative_std has {len(self.relative_std)} values, but there are {shape[0]} "
+                "temperature breakpoints: give one value for each"
+            )
+        return self
+
+
+class PlatingMap(StrictModel):
+    """Largest charge current at which the anode stays above the potential of lithium, over SoC and
+    temperature.
+
+    Below the coldest row it falls, and above the hottest it stays.
+    """
+
+    soc_breakpoints: SocAxis
+    temperature_breakpoints_degc: TemperatureAxis
+    held_a: Table
+    """Current [A] of one cell that may flow for ever while the SoC rises to that of the column."""
+    pulse_a: Table | None = None
+    """Current [A] that may flow for 10 s from rest; absent: no more than ``held_a``."""
+    memory_s: Positive = 60.0
+    """Time in which a charge current that flowed before is forgotten [s]."""
+    source: Annotated[str, Field(min_length=1)]
+    """Where the values come from: three-electrode test, data sheet, model …"""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _rising("soc_breakpoints", self.soc_breakpoints)
+        _rising("temperature_breakpoints_degc", self.temperature_breakpoints_degc)
+        shape = (len(self.temperature_breakpoints_degc), len(self.soc_breakpoints))
+        _shaped("held_a", self.held_a, *shape)
+        _above("held_a", self.held_a, 0.0, equal=True)
+        if self.pulse_a is not None:
+            _shaped("pulse_a", self.pulse_a, *shape)
+            for i, (pulse, held) in enumerate(zip(self.pulse_a, self.held_a, strict=True)):
+                for j, (p, h) in enumerate(zip(pulse, held, strict=True)):
+                    if p < h:
+                        raise ValueError(
+                            f"pulse_a row {i} value {j} is {p}, below held_a ({h}): what may flow for ever "
+                            "may flow for 10 s; are they swapped?"
+                        )
+        return self
 
 
 class FitResidual(StrictModel):
@@ -262,6 +339,10 @@ class CellFile(StrictModel):
     model_error: ModelErrorTables
     entropic: EntropicTable | None = None
     thermal: ThermalProperties | None = None
+    pulses: PulseTables | None = None
+    """Absent: the circuit is taken as it is, with 5 % of doubt."""
+    plating: PlatingMap | None = None
+    """Absent: the cautious map of the chemistry (:mod:`openbms_core.plating`)."""
     provenance: Provenance
 
     @model_validator(mode="after")

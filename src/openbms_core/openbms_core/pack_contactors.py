@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from openbms_core.config_file import NonNegative, Positive, StrictModel
+from pydantic import Field, model_validator
+
+from openbms_core.config_file import NonNegative, Number, Positive, StrictModel
 from openbms_core.pack_device import Count
 
 __all__ = ["Contactors", "Fuse", "Joining", "Precharge"]
@@ -47,6 +49,20 @@ class Fuse(StrictModel):
     """From this current on contactors must not break: the fuse melts."""
     wait_s: Positive
     """After the deadline the contactors wait at most so long for the fuse, then they open anyway."""
+    rated_current_a: Positive | None = None
+    """Rated current of the string's fuse [A]; with ``melting_i2t_a2_s`` the power limits spare it."""
+    melting_i2t_a2_s: Positive | None = None
+    """Melting integral of its data sheet [A² s]."""
+    use: Annotated[Number, Field(gt=0, le=1)] = 0.5
+    """Part of the melting integral that a pulse may take: a fuse that is loaded often ages."""
+    continuous_use: Annotated[Number, Field(gt=0, le=1)] = 0.8
+    """Part of the rated current that may flow for ever."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Fuse:
+        if (self.rated_current_a is None) != (self.melting_i2t_a2_s is None):
+            raise ValueError("rated_current_a and melting_i2t_a2_s belong together: give both or neither")
+        return self
 
 
 class Contactors(StrictModel):

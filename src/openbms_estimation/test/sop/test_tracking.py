@@ -1,0 +1,58 @@
+"""What the limiter learns of a cell while it is used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from openbms_core.cell import load_cell
+from openbms_core.models.ecm import CellModel
+from openbms_core.resources import find_config
+from openbms_estimation.sop.tracking import CellState, ModelResidual, Polarisation, TrackingSettings
+
+MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+ONE = np.ones(1)
+
+
+def learn(
+    ratio: float, offset_v: float, *, amplitude: float = 3.0, told: float | None = None
+) -> ModelResidual:
+    """Drive a cell whose resistance and voltage differ from the model for ten minutes."""
+    polarisation, residual = Polarisation(MODEL, 1), ModelResidual(MODEL, 1, TrackingSettings())
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        current = amplitude * rng.normal() * ONE
+        for _ in range(10):
+            p = MODEL.parameters(0.5 * ONE, 25.0 * ONE)
+            polarisation.advance(1.0, p, current, MODEL.capacity_ah * ONE)
+            eta = polarisation.overpotential_v(p, current)
+            voltage = p.ocv_v + p.half_gap_v * polarisation.direction + offset_v + ratio * eta
+            state = CellState(
+                0.5 * ONE, 0.01 * ONE, 25.0 * ONE, MODEL.capacity_ah * ONE, current, voltage,
+                None if told is None else told * ONE, None if told is None else 0.1 * ONE,
+            )  # fmt: skip
+            residual.step(1.0, state, p, polarisation)
+    return residual
+
+
+def test_offset_and_resistance_are_told_apart() -> None:
+    found = learn(1.3, 0.012, told=1.0)
+    assert found.ratio[0] == pytest.approx(1.3, abs=0.05)
+    assert found.offset_v[0] == pytest.approx(0.012, abs=0.003)
+
+
+def test_the_state_of_health_is_believed_until_the_voltage_speaks() -> None:
+    resting = learn(1.5, 0.0, amplitude=0.0, told=1.5)
+    assert resting.ratio[0] == pytest.approx(1.5) and resting.ratio_var[0] == pytest.approx(0.01, rel=0.05)
+
+
+def test_learning_makes_certain_and_missing_voltage_does_not() -> None:
+    found = learn(1.0, 0.0, told=1.0)
+    assert found.ratio_var[0] < 0.002 and found.anchored.all()
+    before = found.ratio_var.copy()
+    p = MODEL.parameters(0.5 * ONE, 25.0 * ONE)
+    blind = CellState(
+        0.5 * ONE, 0.01 * ONE, 25.0 * ONE, MODEL.capacity_ah * ONE, 2.0 * ONE, np.nan * ONE, ONE, 0.1 * ONE
+    )
+    found.step(600.0, blind, p, Polarisation(MODEL, 1))
+    assert found.ratio_var[0] > before[0] and not found.anchored.any()
