@@ -298,5 +298,13 @@ def replay(context: typer.Context) -> None:
     _run_alone(command, context.args, "openbms replay")
 
 
+@app.command(context_settings=_PASS_ON, add_help_option=False)
+def soh(context: typer.Context) -> None:
+    """State of health, offline: judge the estimate of capacity on recorded cells."""
+    from openbms_bringup.cli.soh import soh as commands
+
+    commands(args=context.args, prog_name="openbms soh")
+
+
 if __name__ == "__main__":
     app()
