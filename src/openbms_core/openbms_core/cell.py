@@ -17,6 +17,7 @@ from openbms_core.config_file import NonNegative, Number, Positive, StrictModel,
 
 __all__ = [
     "CellFile",
+    "DepletionTable",
     "EntropicTable",
     "FitResidual",
     "ImpedanceTables",
@@ -259,6 +260,26 @@ class PulseTables(StrictModel):
         return self
 
 
+class DepletionTable(StrictModel):
+    """How much earlier than the circuit says a discharge ends: in the cold the last charge stays behind.
+
+    The state of charge at which the knee of the voltage lies moves up by so much.
+    """
+
+    temperature_breakpoints_degc: TemperatureAxis
+    rates_c: Annotated[list[Positive], Field(min_length=1)]
+    """Currents of the columns, in capacities per hour, rising."""
+    shift_soc: Annotated[list[Annotated[list[Number], Field(min_length=1)]], Field(min_length=1)]
+    """Part of the capacity, one row per temperature, one column per rate."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _rising("temperature_breakpoints_degc", self.temperature_breakpoints_degc)
+        _rising("rates_c", self.rates_c)
+        _shaped("shift_soc", self.shift_soc, len(self.temperature_breakpoints_degc), len(self.rates_c))
+        return self
+
+
 class PlatingMap(StrictModel):
     """Largest charge current at which the anode stays above the potential of lithium, over SoC and
     temperature.
@@ -341,6 +362,8 @@ class CellFile(StrictModel):
     thermal: ThermalProperties | None = None
     pulses: PulseTables | None = None
     """Absent: the circuit is taken as it is, with 5 % of doubt."""
+    depletion: DepletionTable | None = None
+    """Absent: a discharge ends where the circuit says."""
     plating: PlatingMap | None = None
     """Absent: the cautious map of the chemistry (:mod:`openbms_core.plating`)."""
     provenance: Provenance

@@ -6,9 +6,9 @@ With the heat ``q`` made in the core, and the coolant at ``Tf``::
     Cs·dTs/dt = (Tc - Ts)/Rc - (Ts - Tf)/Ru        (Ru absent: nothing leaves the surface)
 
 Source: X. Lin et al., *J. Power Sources* 257 (2014) 1 (two-state model of a cylindrical cell; of a 26650 cell
-the core has 93 % of the heat capacity and follows the surface in about two minutes); C. Forgez et al.,
-*J. Power Sources* 195 (2010) 2961 (3.2 K/W from core to surface of a like cell: four minutes, which is the
-default here, since a slower core is a hotter one).
+the core has 93 % of the heat capacity and follows the surface in about two minutes, 1.9 K/W); C. Forgez et
+al., *J. Power Sources* 195 (2010) 2961 (3.2 K/W of a like cell: four minutes, which is the default here,
+since a slower core is a hotter one).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from openbms_core.cell import ThermalProperties
 
-__all__ = ["TwoNodeThermal"]
+__all__ = ["CORE_TIME_CONSTANT_S", "TwoNodeThermal"]
 
 FloatArray = NDArray[np.float64]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from openbms_core.config_file import ConfigError
 from openbms_core.ros.convert import measurement_from_msg, state_of_charge_to_msg
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.ros.state_folder import state_folder
@@ -35,10 +36,21 @@ class SocEstimatorNode(BmsNode):
             "The estimate, kept over a restart; empty: $XDG_STATE_HOME/openbms/<serial>/soc.json "
             f"(~/.local/state), and nowhere with simulated time; {KEEP_NOTHING}: nowhere",
         )
+        self.parameter(
+            "energy_power_w",
+            0.0,
+            "Power of the pack that remaining_energy is stated at [W]; 0: the mean of the recent load",
+        )
 
     def configure(self) -> None:
         """Build the estimator that the pack file names."""
-        self._estimator = PackSocEstimator(self.pack)
+        power_w = float(self.value("energy_power_w"))
+        if not power_w >= 0.0:
+            raise ConfigError(
+                f"soc_estimator: energy_power_w is {power_w:g}; give a discharge power in W, or 0 for the "
+                "mean of the recent load."
+            )
+        self._estimator = PackSocEstimator(self.pack, power_w)
         self._publisher = self.publisher_for("soc")
         self._start = "no estimate was stored"
         self._first, self._waits_since_s = True, 0.0

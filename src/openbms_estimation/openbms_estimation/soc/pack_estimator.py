@@ -15,6 +15,7 @@ from openbms_estimation.soc.estimate import Quality, SocEstimate, SocEstimator, 
 from openbms_estimation.soc.pack import DisplayedSoc, aggregate
 from openbms_estimation.soc.resumable import Resumable, ResumableCounter, ResumableEkf
 from openbms_estimation.soc.stored import StoredEstimate
+from openbms_estimation.sop.pack_energy import PackEnergy
 
 __all__ = ["CellLayout", "PackSocEstimator"]
 
@@ -83,9 +84,11 @@ class PackSocEstimator:
     ----------
     pack : LoadedPack
         Pack and cell.
+    energy_power_w : float
+        Power that the remaining energy is stated at [W]; 0: the mean of the recent load.
     """
 
-    def __init__(self, pack: LoadedPack) -> None:
+    def __init__(self, pack: LoadedPack, energy_power_w: float = 0.0) -> None:
         self.model = CellModel.from_file(pack.cell)
         self.layout = CellLayout(pack)
         self.window = (pack.file.usable_soc.min, pack.file.usable_soc.max)
@@ -95,6 +98,7 @@ class PackSocEstimator:
         # group capacity: what the string's charge moves; the cell filter sees one cell of the group
         self.capacity_ah = np.full(self.layout.n_cells, self.model.capacity_ah * self.layout.parallel)
         self._pack = pack
+        self._energy = PackEnergy(pack, self.model, energy_power_w)
         self._displayed = DisplayedSoc()
         self._shown = math.nan
         self._last: PackMeasurement | None = None
@@ -257,6 +261,7 @@ class PackSocEstimator:
             for values in (estimate.current_bias_a, estimate.current_bias_std_a)
         )
         self._shown = self._displayed.step(pack.soc, dt_s)
+        energy = self._energy.step(dt_s, measurement, cell_soc, cell_soc_std, self.capacity_ah, temperature)
         return StateOfCharge(
             stamp_s=measurement.stamp_s,
             scan_number=measurement.scan_number,
@@ -269,8 +274,8 @@ class PackSocEstimator:
             string_soc_std=pack.string_soc_std,
             remaining_charge_ah=pack.remaining_charge_ah,
             remaining_charge_std_ah=pack.remaining_charge_std_ah,
-            remaining_energy_wh=pack.remaining_energy_wh,
-            remaining_energy_std_wh=pack.remaining_energy_std_wh,
+            remaining_energy_wh=energy.energy_wh,
+            remaining_energy_std_wh=energy.std_wh,
             current_bias_a=bias,
             current_bias_std_a=bias_std,
             voltage_innovation_v=estimate.innovation_v,

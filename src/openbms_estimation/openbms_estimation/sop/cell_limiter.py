@@ -174,8 +174,9 @@ class CellLimiter:
             core = self.core.limit_a(t, ohm, hot.recommended_degc, self.horizons_s, coolant_degc)
         plating = everywhere
         if charge:
-            # both take part in the anode's potential; which of them it is, the outside does not tell
-            aged = np.minimum(state.capacity_ah / self.model.capacity_ah, 1.0 / self.residual.ratio)
+            # area and kinetics both take part in the anode's potential; which of them has aged, the outside
+            # does not tell, and a resistance that has grown holds some of the lost area already
+            aged = np.sqrt(state.capacity_ah / self.model.capacity_ah) / self.residual.ratio
             plating = self._plating.limit_a(
                 state.soc + doubt, t, state.capacity_ah, self.horizons_s, np.minimum(aged, 1.0)
             )

@@ -3,10 +3,12 @@
 The voltage after ``t`` seconds follows from the circuit of :mod:`openbms_core.models.ecm` (current positive
 when charging)::
 
-    v(t) = OCV(z(t), T, h(t)) + o + r·(u(i) + R1·i1(t) + R2·i2(t))
+    v(t)   = OCV(z(t), T, h(t)) + o + r·(eta(0) + c·(eta(t) - eta(0)))
+    eta(t) = u(i) + R1·i1(t) + R2·i2(t)
 
-with ``u`` the instantaneous overpotential and ``o``, ``r`` the present error of the model
-(:mod:`openbms_estimation.sop.tracking`). State of charge, hysteresis and all resistances move along. Between
+with ``u`` the instantaneous overpotential, ``o``, ``r`` the present error of the model
+(:mod:`openbms_estimation.sop.tracking`), ``c`` what a pulse test says of large currents
+(:mod:`openbms_estimation.sop.pulse_error`). State of charge, hysteresis, all resistances move along. Between
 the points the current runs in straight lines, for which the RC pairs have an exact solution; so a constant
 power, whose current rises as the voltage falls, is as easy as a constant current.
 """
@@ -30,6 +32,8 @@ FRACTIONS = np.array([0.0, 0.25, 0.6, 1.0])
 
 UNTESTED_STD = 0.5
 """Standard deviation for each volt of overpotential beyond the tested range."""
+AGED_STD = 0.1
+"""Relative standard deviation of the overpotential for each unit that the resistance ratio is away from 1."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Situation:
     direction: FloatArray
     offset_v: FloatArray
     ratio: FloatArray
+    now_v: FloatArray
+    pulse_ratio: FloatArray
     offset_var: FloatArray
     cross_var: FloatArray
     ratio_var: FloatArray
@@ -145,10 +151,12 @@ class Situation:
 
             offset = offset + now(p) - now(shifted)
             p = shifted
+        eta_now = polarisation.overpotential_v(p, state.current_a)
         return cls(
             model=model, soc=soc, temperature_degc=state.temperature_degc, capacity_ah=state.capacity_ah, p=p,
             i1_a=polarisation.i1_a, i2_a=polarisation.i2_a, direction=polarisation.direction,
-            offset_v=offset, ratio=residual.ratio * pulse_ratio, offset_var=residual.offset_var,
+            offset_v=offset, ratio=residual.ratio, now_v=eta_now, pulse_ratio=pulse_ratio,
+            offset_var=residual.offset_var,
             cross_var=residual.cross_var, ratio_var=residual.ratio_var,
             pulse_relative_std=pulse_relative_std, tested_v=tested_v,
         )  # fmt: skip
@@ -215,9 +223,10 @@ class Situation:
             + later.r1_ohm * (path.rest1_a + i * path.gain1)
             + later.r2_ohm * (path.rest2_a + i * path.gain2)
         )
+        eta = eta + (self.pulse_ratio - 1.0)[:, None, None] * (eta - self.now_v[:, None, None])
         ratio = self.ratio[:, None, None]
         voltage = later.ocv_v + later.half_gap_v * h + self.offset_v[:, None, None] + ratio * eta
-        slope = later.docv_dsoc_v * path.moved + ratio * (
+        slope = later.docv_dsoc_v * path.moved + ratio * self.pulse_ratio[:, None, None] * (
             later.r0_ohm * path.relative + later.r1_ohm * path.gain1 + later.r2_ohm * path.gain2
         )
         return Voltages(voltage, eta, slope)
@@ -225,17 +234,14 @@ class Situation:
     def std_v(self, found: Voltages) -> FloatArray:
         """Give the standard deviation of predicted voltages [V], same shape."""
         eta = found.overpotential_v
-        o, c, r, relative, ratio, tested = (
-            a[:, None, None]
-            for a in (
-                self.offset_var,
-                self.cross_var,
-                self.ratio_var,
-                self.pulse_relative_std,
-                self.ratio,
-                self.tested_v,
-            )
+        o, c, r, ratio = (
+            a[:, None, None] for a in (self.offset_var, self.cross_var, self.ratio_var, self.ratio)
         )
-        untested = UNTESTED_STD * np.maximum(ratio * np.abs(eta) - tested, 0.0)
-        variance = o + 2.0 * c * eta + (r + relative**2) * eta**2
-        return np.asarray(np.sqrt(np.maximum(variance, 1e-12)) + untested)
+        # a cell that has aged is not the tested one with all resistances alike a little larger
+        relative = np.hypot(self.pulse_relative_std, AGED_STD * np.abs(self.ratio - 1.0))
+        variance = o + 2.0 * c * eta + r * eta**2 + (relative[:, None, None] * ratio * eta) ** 2
+        # the tests began at rest: what is left of a load before counts as if it were on top
+        slow_v = self.p.r1_ohm * self.i1_a + self.p.r2_ohm * self.i2_a
+        before = np.maximum(slow_v[:, None, None] * np.sign(eta), 0.0)
+        untested = np.maximum(ratio * (np.abs(eta) + before) - self.tested_v[:, None, None], 0.0)
+        return np.asarray(np.sqrt(np.maximum(variance, 1e-12)) + UNTESTED_STD * untested)

@@ -9,7 +9,7 @@ ordinary loads well says too much (or too little) of currents many times as larg
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -138,12 +138,12 @@ def _simulate(
     return voltage_v - p.ocv_v - eta, eta
 
 
-def pulse_tables(rows: dict[float, Sequence[Pulse]]) -> dict[str, Any] | None:
+def pulse_tables(rows: Mapping[float, Sequence[Pulse]]) -> dict[str, Any] | None:
     """Give the section ``pulses`` of a cell file.
 
     Parameters
     ----------
-    rows : dict
+    rows : mapping
         Temperature [°C] to the pulses of the test at it.
 
     Returns
