@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction fuzz faults campaign mutation lock clean distclean
+.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction fuzz faults campaign power-limits mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -58,6 +58,9 @@ faults: build ## Put every case of the fault library into a running demo (half a
 
 campaign: build ## Inject faults at random, live through healthy hours (CAMPAIGN_ARGS='--parts pure --draws 100')
 	@exec $(ENV) python tests/campaign $(CAMPAIGN_ARGS)
+
+power-limits: build ## Judge power limits and energy against PyBaMM (half an hour; POWER_ARGS='--episodes 100')
+	@exec $(ENV) python benchmarks/power_limits.py $(POWER_ARGS)
 
 mutation: build ## Change the safety core in small ways and see that a test notices (hours; --sample N: less)
 	@exec $(ENV) python tools/mutation.py $(MUTATION_ARGS)
