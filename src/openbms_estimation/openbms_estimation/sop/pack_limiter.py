@@ -19,13 +19,14 @@ from openbms_core.types import PackMeasurement, PowerLimits, StateOfCharge
 from openbms_estimation.soc.pack_estimator import CellLayout
 from openbms_estimation.sop.bounds import FuseLoad
 from openbms_estimation.sop.cell_limiter import CELL_VOLTAGE, REASONS, CellLimiter
+from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.prediction import Path
 from openbms_estimation.sop.recovery import Recovery
 from openbms_estimation.sop.settings import Ramp, SopSettings
 from openbms_estimation.sop.tracking import CellState
 from openbms_estimation.sop.voltage_limited import CHARGE, DISCHARGE, excess_v, power_shape, solve
 
-__all__ = ["HORIZONS_S", "CellHealth", "PackPowerLimiter"]
+__all__ = ["HORIZONS_S", "PackPowerLimiter"]
 
 FloatArray = NDArray[np.float64]
 
@@ -38,23 +39,6 @@ _ASSUMED_TEMPERATURE_DEGC = 25.0
 _CANDIDATES = 4
 _OVERLOOKED_V = 1e-4
 _NOBODY = -1
-
-
-@dataclass(frozen=True)
-class CellHealth:
-    """What the state of health says of every cell (one of each parallel group), shape (n_cells,).
-
-    Attributes
-    ----------
-    capacity_ah : ndarray
-        [Ah].
-    resistance_ratio, resistance_ratio_std : ndarray
-        Resistance over that of the cell file.
-    """
-
-    capacity_ah: FloatArray
-    resistance_ratio: FloatArray
-    resistance_ratio_std: FloatArray
 
 
 @dataclass

@@ -45,8 +45,8 @@ class CellState:
     voltage_v : ndarray
         Measured voltage [V]; NaN where there is none.
     resistance_ratio, resistance_ratio_std : ndarray or None
-        Resistance over that of the cell file, as the state of health has it; None: 1, as uncertain as the
-        cell file says.
+        Resistance over that of the cell file, as the state of health has it; None or NaN: 1, as uncertain as
+        the cell file says.
     """
 
     soc: FloatArray
@@ -159,10 +159,12 @@ class ModelResidual:
             Of the same moment.
         """
         s = self.settings
-        prior_ratio = 1.0 if state.resistance_ratio is None else state.resistance_ratio
+        own_ratio = np.nan if state.resistance_ratio is None else state.resistance_ratio
+        own = np.nan if state.resistance_ratio_std is None else state.resistance_ratio_std
+        known = np.isfinite(own_ratio) & np.isfinite(own)
+        prior_ratio = np.where(known, own_ratio, 1.0)
         # what the state of health has learnt from this very cell is better than what a fit says of its kind
-        own = state.resistance_ratio_std
-        prior_ratio_var = p.resistance_relative_std**2 if own is None else own**2
+        prior_ratio_var = np.where(known, own, p.resistance_relative_std) ** 2
         prior_offset_var = p.slow_std_v**2 + (p.docv_dsoc_v * state.soc_std) ** 2
         first = np.isnan(self.ratio)
         if first.any():

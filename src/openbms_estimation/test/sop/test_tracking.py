@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
 from openbms_core.resources import find_config
+from openbms_core.types import StateOfHealth
+from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.tracking import CellState, ModelResidual, Polarisation, TrackingSettings
 
 MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
@@ -56,3 +60,28 @@ def test_learning_makes_certain_and_missing_voltage_does_not() -> None:
     )
     found.step(600.0, blind, p, Polarisation(MODEL, 1))
     assert found.ratio_var[0] > before[0] and not found.anchored.any()
+
+
+def test_state_of_health_gives_capacity_and_the_resistance_of_ten_seconds() -> None:
+    soh = StateOfHealth(**{f.name: np.full(2, np.nan) for f in fields(StateOfHealth)})
+    soh.cell_capacity_ah = np.array([5.0, 6.0])
+    soh.cell_capacity_pairs = np.array([3, 0], np.uint32)
+    p = MODEL.parameters(0.5, 25.0)
+    new = float(p.r0_ohm + p.r1_ohm * (1 - np.exp(-10 / p.tau1_s)) + p.r2_ohm * (1 - np.exp(-10 / p.tau2_s)))
+    soh.cell_resistance_10s_ohm = np.array([0.7 * new, np.nan])
+    soh.cell_resistance_10s_std_ohm = np.array([0.05 * new, np.nan])
+    found = CellHealth.of(soh, MODEL, parallel=2)
+    assert found.capacity_ah == pytest.approx([2.5, MODEL.capacity_ah])
+    assert found.resistance_ratio[0] == pytest.approx(1.4) and np.isnan(found.resistance_ratio[1])
+    assert found.resistance_ratio_std[0] == pytest.approx(0.1)
+    # what is not known counts as new, as uncertain as the cell file says
+    two = np.ones(2)
+    q = MODEL.parameters(0.5 * two, 25.0 * two)
+    residual = ModelResidual(MODEL, 2, TrackingSettings())
+    state = CellState(
+        0.5 * two, 0.01 * two, 25.0 * two, found.capacity_ah, 0.0 * two, np.nan * two,
+        found.resistance_ratio, found.resistance_ratio_std,
+    )  # fmt: skip
+    residual.step(1.0, state, q, Polarisation(MODEL, 2))
+    assert residual.ratio == pytest.approx([1.4, 1.0], abs=1e-3)
+    assert residual.ratio_var[1] == pytest.approx(float(q.resistance_relative_std[1]) ** 2, rel=0.01)
