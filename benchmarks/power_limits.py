@@ -123,11 +123,11 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Power limits against PyBaMM.")
     parser.add_argument("--episodes", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--spme-share", type=float, default=0.0, help="part of the episodes that are SPMe")
     parser.add_argument("--discharges", type=int, default=60, help="constant powers to the cut-off")
     parser.add_argument("--lg-data", type=Path, help="folder with the records of the LG HG2, for the energy")
-    parser.add_argument("--margin-std", type=float, default=2.5)
+    parser.add_argument("--margin-std", type=float, default=3.0)
     parser.add_argument(
         "--commission", action="store_true", help="make the laboratory tests and the fit again"
     )

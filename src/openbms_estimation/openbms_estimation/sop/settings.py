@@ -49,5 +49,5 @@ class SopSettings:
     charge_cold: Ramp | None = None
     discharge_hot: Ramp | None = None
     discharge_cold: Ramp | None = None
-    margin_std: float = 2.5
+    margin_std: float = 3.0
     recovery_s: float = 5.0
