@@ -75,6 +75,7 @@ class BmsSystem:
             "twin": {"source": "plant", "request_on_start": "none", "initial_soc": 0.6, "ambient_degc": 25.0},
             "safety_monitor": {"record_file": str(folder / "faults.json")},
             "soc_estimator": {"state_file": str(folder / "soc.json")},
+            "soh_estimator": {"state_file": str(folder / "soh.json")},
             "recorder": {"directory": str(folder / "bags")},
             "foxglove_server": {"port": 0},
         }

@@ -45,6 +45,7 @@ def write_key_off_system(folder: Path, *, marker: Path) -> Path:
     for node, parameter, name in (
         ("safety_monitor", "record_file", "faults.json"),
         ("soc_estimator", "state_file", "soc.json"),
+        ("soh_estimator", "state_file", "soh.json"),
         ("recorder", "directory", "bags"),
     ):
         data["nodes"][node]["parameters"] = {parameter: str(folder / name)}

@@ -137,6 +137,7 @@ def _bus_parameters(system: SystemFile, choices: Choices) -> dict[str, Any]:
 _RECORDS = {
     "safety_monitor": ("record_file", "fault_record.json"),
     "soc_estimator": ("state_file", "soc.json"),
+    "soh_estimator": ("state_file", "soh.json"),
     "power_manager": ("parked_file", "parked.json"),
 }
 """Nodes that keep something over a restart: parameter and name of the file."""

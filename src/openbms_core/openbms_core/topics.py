@@ -73,6 +73,8 @@ TOPICS: tuple[Topic, ...] = (
           "Wanted state of every contactor; renewed, expires"),
     Topic("soc", _OWN + "StateOfCharge", "soc_estimator", 10, 1.0, "reliable", True, True,
           "State of charge of the pack and of every cell, with standard deviation"),
+    Topic("soh", _OWN + "StateOfHealth", "soh_estimator", 0.2, 30.0, "reliable", True, True,
+          "Capacity and resistance of the pack and of every cell, and what it has been through"),
     Topic("power_limits", _OWN + "PowerLimits", "power_limiter", 10, 1.0, "reliable", True, True,
           "Advisory power limits over several horizons"),
     Topic("balancing_command", _OWN + "BalancingCommand", "balancer", 1, 3.0, "reliable", True, False,

@@ -32,6 +32,7 @@ __all__ = [
     "PowerLimits",
     "State",
     "StateOfCharge",
+    "StateOfHealth",
     "ThermalCommand",
     "Validity",
 ]
@@ -224,6 +225,41 @@ class StateOfCharge:
     current_bias_std_a: FloatArray
     voltage_innovation_v: FloatArray
     method: str
+    quality: int
+    quality_reason: str
+
+
+@dataclass
+class StateOfHealth:
+    """Capacity, resistance and use of the pack and of every cell (StateOfHealth.msg)."""
+
+    stamp_s: float
+    scan_number: int
+    soh: float
+    soh_std: float
+    rated_capacity_ah: float
+    usable_capacity_now_ah: float
+    usable_capacity_balanced_ah: float
+    weakest_cell: int
+    weakest_probability: float
+    cell_capacity_ah: FloatArray
+    cell_capacity_std_ah: FloatArray
+    cell_capacity_pairs: NDArray[np.uint32]
+    cell_resistance_ohm: FloatArray
+    cell_resistance_std_ohm: FloatArray
+    cell_resistance_10s_ohm: FloatArray
+    cell_resistance_10s_std_ohm: FloatArray
+    cell_resistance_ratio: FloatArray
+    incremental_peak_voltage_v: FloatArray
+    incremental_peak: FloatArray
+    charge_in_ah: float
+    charge_out_ah: float
+    energy_in_wh: float
+    energy_out_wh: float
+    equivalent_full_cycles: float
+    temperature_edges_degc: FloatArray
+    soc_edges: FloatArray
+    time_at_s: FloatArray
     quality: int
     quality_reason: str
 

@@ -46,6 +46,8 @@ __all__ = [
     "state_from_msg",
     "state_of_charge_from_msg",
     "state_of_charge_to_msg",
+    "state_of_health_from_msg",
+    "state_of_health_to_msg",
     "state_to_msg",
     "thermal_command_from_msg",
     "thermal_command_to_msg",
@@ -186,6 +188,7 @@ def _header(stamp_s: float, pack_serial: str) -> Header:
 
 MEASUREMENT = Conversion(types.PackMeasurement, messages.PackMeasurement)
 _SOC = Conversion(types.StateOfCharge, messages.StateOfCharge)
+_SOH = Conversion(types.StateOfHealth, messages.StateOfHealth)
 _POWER_LIMITS = Conversion(types.PowerLimits, messages.PowerLimits)
 LIMITS = Conversion(types.FinalLimits, messages.Limits)
 STATE = Conversion(types.BmsStatus, messages.BmsState)
@@ -213,6 +216,16 @@ def state_of_charge_to_msg(value: types.StateOfCharge, pack_serial: str) -> mess
 def state_of_charge_from_msg(message: messages.StateOfCharge) -> types.StateOfCharge:
     """Convert a message to a state of charge."""
     return _SOC.from_msg(message)  # type: ignore[no-any-return]
+
+
+def state_of_health_to_msg(value: types.StateOfHealth, pack_serial: str) -> messages.StateOfHealth:
+    """Convert a state of health to its message, stamped with the measurement's time."""
+    return _SOH.to_msg(value, _header(value.stamp_s, pack_serial))
+
+
+def state_of_health_from_msg(message: messages.StateOfHealth) -> types.StateOfHealth:
+    """Convert a message to a state of health."""
+    return _SOH.from_msg(message)  # type: ignore[no-any-return]
 
 
 def power_limits_to_msg(value: types.PowerLimits, pack_serial: str) -> messages.PowerLimits:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from openbms_core.types import StateOfCharge
-from openbms_estimation.soc.pack_estimator import PackSocEstimator
 from openbms_estimation.soc.stored import StoredEstimate, save_estimate
 
-__all__ = ["EstimateKeeper"]
+__all__ = ["EstimateKeeper", "Kept"]
 
 SHORTEST_S = 2.0
 """Never written more often than this [s]: a flash disk wears out."""
@@ -21,6 +21,19 @@ STILL_SEEN_S = 5.0
 """A last scan older than this [s] says nothing of the end."""
 CHANGE_SOC = 0.002
 """Written when a cell's state of charge has moved by this."""
+
+
+class Kept(Protocol):
+    """An estimator that can be kept."""
+
+    @property
+    def contactors_open(self) -> bool:
+        """No current could flow in the last scan."""
+        ...
+
+    def stored(self, *, orderly: bool) -> StoredEstimate | None:
+        """Give what is to be kept; None while there is nothing."""
+        ...
 
 
 class EstimateKeeper:
@@ -42,14 +55,14 @@ class EstimateKeeper:
         self._soc: np.ndarray | None = None
         self._open = False
 
-    def take(self, estimator: PackSocEstimator, estimate: StateOfCharge, now_s: float) -> None:
+    def take(self, estimator: Kept, estimate: StateOfCharge, now_s: float) -> None:
         """Write the estimate if it is time to.
 
         Parameters
         ----------
-        estimator : PackSocEstimator
+        estimator : Kept
         estimate : StateOfCharge
-            What it gave last.
+            The state of charge that belongs to it.
         now_s : float
             Monotonic time [s].
         """
@@ -75,12 +88,12 @@ class EstimateKeeper:
         except OSError as error:
             self.problem = f"{self.path}: the estimate cannot be kept ({error.strerror or error})"
 
-    def close(self, estimator: PackSocEstimator, now_s: float) -> None:
+    def close(self, estimator: Kept, now_s: float) -> None:
         """Write what the estimator knows at its orderly end.
 
         Parameters
         ----------
-        estimator : PackSocEstimator
+        estimator : Kept
         now_s : float
             Monotonic time [s].
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -18,7 +19,7 @@ __all__ = ["StoredEstimate", "load_estimate", "save_estimate"]
 
 FloatArray = NDArray[np.float64]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,18 @@ def _array(data: Any) -> FloatArray:
     return np.asarray(np.where(array == None, np.nan, array), float)  # noqa: E711 - element by element
 
 
+def _checksum(data: Mapping[str, Any]) -> str:
+    """Give the SHA-256 of all but the checksum itself."""
+    rest = {name: value for name, value in data.items() if name != "checksum"}
+    text = json.dumps(rest, allow_nan=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _read(data: Any) -> StoredEstimate:
     if data["schema_version"] != SCHEMA_VERSION:
         raise ValueError("another schema")
+    if data["checksum"] != _checksum(data):
+        raise ValueError("the checksum is wrong")
     stamp_s, displayed = float(data["stamp_s"]), data["displayed_soc"]
     if not math.isfinite(stamp_s):
         raise ValueError("no time")
@@ -162,6 +172,7 @@ def save_estimate(path: Path, stored: StoredEstimate) -> None:
         "cell_voltages_v": _numbers(stored.cell_voltages_v),
         "arrays": {name: _numbers(array) for name, array in stored.arrays.items()},
     }
+    data["checksum"] = _checksum(data)
     text = json.dumps(data, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")

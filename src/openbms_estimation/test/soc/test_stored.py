@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openbms_estimation.soc.stored import StoredEstimate, load_estimate, save_estimate
@@ -66,26 +67,33 @@ def test_of_another_pack_configuration_or_method_it_is_refused_and_left(tmp_path
 
 def good() -> dict[str, Any]:
     return {
-        "schema_version": 1, **MINE, "stamp_s": 1.0, "scan_number": 1, "orderly": True,
+        "schema_version": 2, **MINE, "stamp_s": 1.0, "scan_number": 1, "orderly": True,
         "contactors_open": True, "displayed_soc": None, "charge_counters_ah": [], "cell_voltages_v": [],
         "arrays": {},
     }  # fmt: skip
+
+
+def written(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return json.dumps(data | {"checksum": hashlib.sha256(text.encode()).hexdigest()})
 
 
 @pytest.mark.parametrize(
     "content",
     [
         "", "{", "null", "[]", "{}", "\x00\x00",
-        json.dumps(good() | {"schema_version": 2}),
-        json.dumps(good() | {"stamp_s": None}),
-        json.dumps(good() | {"stamp_s": math.nan}),
-        json.dumps(good() | {"orderly": "yes"}),
-        json.dumps(good() | {"serial": 5}),
-        json.dumps(good() | {"scan_number": "x"}),
-        json.dumps(good() | {"scan_number": math.inf}),
-        json.dumps(good() | {"arrays": {"x": ["a"]}}),
-        json.dumps(good() | {"arrays": {"x": [[1.0], [1.0, 2.0]]}}),
-        json.dumps({key: value for key, value in good().items() if key != "arrays"}),
+        written(good() | {"schema_version": 1}),
+        written(good() | {"stamp_s": None}),
+        written(good() | {"stamp_s": math.nan}),
+        written(good() | {"orderly": "yes"}),
+        written(good() | {"serial": 5}),
+        written(good() | {"scan_number": "x"}),
+        written(good() | {"scan_number": math.inf}),
+        written(good() | {"arrays": {"x": ["a"]}}),
+        written(good() | {"arrays": {"x": [[1.0], [1.0, 2.0]]}}),
+        json.dumps(good()),
+        written(good()).replace("1.0", "1.5"),
+        written({key: value for key, value in good().items() if key != "arrays"}),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_sentence_and_kept_beside(tmp_path: Path, content: str) -> None:
@@ -99,10 +107,29 @@ def test_what_cannot_be_read_is_one_sentence_and_kept_beside(tmp_path: Path, con
 
 def test_the_good_one_of_the_list_above_is_read(tmp_path: Path) -> None:
     path = tmp_path / "soc.json"
-    path.write_text(json.dumps(good()))
+    path.write_text(written(good()))
     assert load_estimate(path, **MINE)[1] == ""
 
 
+@given(place=st.integers(0, 10_000), digit=st.sampled_from("0123456789"))
+@settings(deadline=None)
+def test_a_digit_that_has_changed_is_noticed(tmp_path_factory: Any, place: int, digit: str) -> None:
+    path = tmp_path_factory.mktemp("flip") / "soc.json"
+    save_estimate(path, STORED)
+    text = path.read_text()
+    digits = [k for k, letter in enumerate(text) if letter.isdigit()]
+    k = digits[place % len(digits)]
+    other = text[:k] + digit + text[k + 1 :]
+    path.write_text(other)
+    found, problem = load_estimate(path, **MINE)
+    try:
+        same = json.loads(other) == json.loads(text)  # 1.0 for 1.00
+    except ValueError:
+        same = False
+    assert same or (found is None and problem)
+
+
+@settings(deadline=None)
 @given(cut=st.integers(0, 400))
 def test_a_file_cut_anywhere_is_never_half_used(tmp_path_factory: Any, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "soc.json"
