@@ -1,8 +1,8 @@
 """A pack of 96 cells in accelerated time: the twin's cells, days of driving, charging and rest, real sensors.
 
 Cells are those of the digital twin (its own physics); temperatures, sensors, balancing and use are simple and
-fast here, since a million cell-hours are wanted. Steps are 10 s while driving, 30 s while charging, 60 s at
-rest; each is given to the estimators as one scan.
+fast here, since a million cell-hours are wanted. Steps are 10 s while driving, 30 s while charging, 60 s, later
+240 s at rest; each is given to the estimators as one scan.
 """
 
 from __future__ import annotations
@@ -196,10 +196,12 @@ class SimulatedPack:
             yield self._step(current_a, 30.0)
 
     def _rest(self, duration_s: float) -> Iterator[PackMeasurement]:
-        for minute in range(int(duration_s / 60.0)):
-            if minute == 30:
-                self._choose_bleeds()
+        for _ in range(int(min(duration_s, 1800.0) / 60.0)):
             yield self._step(0.0, 60.0, parked=True)
+        if duration_s > 1800.0:
+            self._choose_bleeds()
+        for _ in range(int(max(duration_s - 1800.0, 0.0) / 240.0)):
+            yield self._step(0.0, 240.0, parked=True)
         self.bleeding[:] = False
 
     def _sleep(self, duration_s: float) -> None:
@@ -209,8 +211,13 @@ class SimulatedPack:
         self.scan += 1000
 
     def _choose_bleeds(self) -> None:
-        shown = self._shown_v()
-        self.bleeding = (shown > np.nanmin(shown) + 0.010) & self.balancing
+        shown = self.shown_v
+        # what cannot be true is not balanced, nor towards
+        plausible = np.abs(shown - np.median(shown)) < 0.1
+        # towards the top, as usual: further down unequal capacities look like unequal charge
+        if self._soc() < 0.7:
+            return
+        self.bleeding = (shown > shown[plausible].min() + 0.010) & plausible & self.balancing
 
     # ---- physics ----
 
@@ -255,9 +262,6 @@ class SimulatedPack:
 
     # ---- sensors ----
 
-    def _shown_v(self) -> FloatArray:
-        return self.cells.emf_v() + self.bias_v
-
     def _step(self, current_a: float, dt_s: float, *, parked: bool = False) -> PackMeasurement:
         voltage = self._physics(current_a, dt_s)
         rng, fault = self.rng, self.fault
@@ -286,6 +290,7 @@ class SimulatedPack:
                     felt[fault.place] = self._stuck_degc
                 else:
                     felt[fault.place] += share * fault.size
+        self.shown_v = shown
         measured_a = current_a * gain + offset_a + rng.standard_normal() * 0.02
         temperatures = np.full(43, np.nan)
         temperatures[:32] = np.round(felt / self.step_k) * self.step_k

@@ -180,6 +180,15 @@ class BlockBuilder:
         positive, negative, precharge = m.contactor_feedback.reshape(-1, 3).T
         return np.asarray((negative == 0) | ((positive == 0) & (precharge == 0)))
 
+    @property
+    def last_s(self) -> float:
+        """ROS time of the last scan [s]; NaN: none."""
+        return self._last_s
+
+    def away_since(self, last_s: float) -> None:
+        """Count the time since an earlier run's last scan as unobserved."""
+        self._last_s = last_s
+
     def relaxes_in(self, tau1_s: float, tau2_s: float) -> None:
         """Set the time constants of the RC pairs [s]."""
         self._tau_s = np.array([tau1_s, tau2_s])

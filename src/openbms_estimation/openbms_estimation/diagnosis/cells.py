@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.diagnosis.blocks import Block
 from openbms_estimation.diagnosis.change_model import ChangeModel, crowd_variance
+from openbms_estimation.diagnosis.robust import middle, spread
 from openbms_estimation.diagnosis.settings import CELL_CLASSES, DiagnosisSettings
 
 __all__ = ["CellEvidence", "StringCells"]
@@ -33,10 +34,11 @@ _OPEN_WIRE = CELL_CLASSES.index("open_wire")
 _VOLTAGE_SENSOR = CELL_CLASSES.index("voltage_sensor")
 _REFERENCE_DEGC = 25.0
 _HOUR_S = 3600.0
-_STILL_C = 0.05
-_COMMON_STD = np.array([0.3, 0.2, 5.0])
-"""Error that may be common to all cells: relative of the OCV's slope and of the overpotential, curvature of the
-OCV [V]."""
+_STILL_C, _RELAXED = 0.05, 0.02
+_SLOPE_STD, _OVERPOTENTIAL_STD, _CURVATURE_STD_V = 0.3, 0.3, 5.0
+"""Errors that the model may have for all cells alike: relative of the slope of the OCV and of the overpotential,
+curvature of the OCV [V]."""
+_SCALE_KEPT = 0.9997
 _CROWD = np.array([[4.0], [4.0], [10.0], [2.5]])
 """Beyond so many deviations a cell has no more weight among the others: difference of charge, overpotential,
 squared difference of charge, what is left."""
@@ -110,6 +112,8 @@ class StringCells:
                 s.bias_spread_v,
             ],
         )
+        self.drop_now_v = np.zeros(cells)
+        """Overpotential of a cell of this type in the last block, by each cell's temperature [V]."""
         self.direction = np.zeros(cells)
         """Branch of the OCV on which each cell is, -1 (discharge) to 1 (charge)."""
         self.bled = np.zeros(cells)
@@ -117,6 +121,7 @@ class StringCells:
         self.bled_unknown_s = np.full(cells, -np.inf)
         """When each cell was last bled by an unknown current [s]."""
         self._theta: FloatArray | None = None
+        self._scale = np.array([[0.0, 0.0], [100.0, 1.0]])
         self.origin_s = float("nan")
 
     def take(self, block: Block, string: int, cells: slice, soc: FloatArray) -> None:
@@ -141,25 +146,28 @@ class StringCells:
         if not np.isfinite(self.origin_s):
             self.origin_s = block.end_s
         s = self.settings
-        z = float(np.median(soc[known]))
+        z = middle(soc)
         slope, u, drop, half_gap = self._overpotential(block, string, cells, z)
-        branch = half_gap * (self.direction - np.median(self.direction))
+        self.drop_now_v = drop
+        branch = half_gap * (self.direction - middle(self.direction))
         # small loops of the hysteresis are not known well enough: wait until use has taken all cells along
         voltage = np.where(np.abs(branch) > s.branch_v, np.nan, voltage)
         # what each cell would show had it never been bled
         rest = voltage - drop - branch + slope * self.bled
-        y = rest - np.nanmedian(rest)
+        y = rest - middle(rest)
         hours = (block.end_s - self.origin_s) / _HOUR_S
         phi = np.array([slope, slope * (z - 0.5), -slope * hours, rate, u, 1.0])
-        y = self._without_common_errors(y, phi)
-        unlike = 1.4826 * float(np.median(np.abs(np.where(known, soc, z) - z)))
+        tail_v = self.drop_v * float(block.tail_c[string])
+        y, phi = self._as_the_crowd_says(y, phi, abs(u) + 0.5 * abs(rate) * self.drop_v + 0.3 * tail_v)
+        unlike = spread(np.where(known, soc - z, 0.0))
         variance = (
             s.noise_v**2
             + (s.overpotential_error * u) ** 2
-            + (s.tail_error * self.drop_v * float(block.tail_c[string])) ** 2
+            + (s.tail_error * tail_v) ** 2
             + (s.slope_error * slope * unlike) ** 2
         )
-        still = abs(rate) < _STILL_C  # the error of the model stays the same as long as the charge does
+        # while it relaxes after use, rest tells as much as use; later the error of the model stays the same
+        still = abs(rate) < _STILL_C and abs(u) < _RELAXED * self.drop_v
         samples = block.duration_s / (s.rest_correlation_s if still else s.correlation_s)
         self.changes.add(
             phi,
@@ -171,29 +179,56 @@ class StringCells:
             reference=z,
         )
 
-    def _without_common_errors(self, y: FloatArray, phi: FloatArray) -> FloatArray:
-        """Take out what the model gets wrong of all cells alike: the slope of the OCV, the overpotential.
+    def _as_the_crowd_says(
+        self, y: FloatArray, phi: FloatArray, stress_v: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Correct what the model gets wrong of all cells alike: slope and curvature of the OCV, overpotential.
 
-        Such an error moves every cell in proportion to how far it differs in charge (and its square, as the
-        OCV is curved), or in resistance; the crowd of the cells tells how much, and a single faulty one has
-        little weight in it.
+        Cells differ in charge in proportion to the slope (and, as the OCV is curved, to the square), and in
+        resistance in proportion to the overpotential: the crowd of the cells shows how large both really are
+        now, and a single faulty one has little weight in it.
+
+        Parameters
+        ----------
+        y : ndarray, shape (cells,)
+        phi : ndarray, shape (6,)
+        stress_v : float
+            Size of the overpotential that may be wrong [V].
+
+        Returns
+        -------
+        y, phi : ndarray
+            With the slope and the overpotential as they are, and without curvature.
         """
         if self._theta is None:
-            return y
-        of_charge = phi[:JOINT] @ self._theta[:JOINT]
-        of_current = phi[JOINT:BIAS] @ self._theta[JOINT:BIAS]
-        left = y - of_charge - of_current - phi[BIAS] * self._theta[BIAS]
+            return y, phi
+        theta = self._theta
+        of_charge, resistance = phi[:JOINT] @ theta[:JOINT], theta[GROWTH]
+        # cells of high resistance do not have bad connections too: what looks so is the overpotential's shape
+        heavy = np.abs(resistance) > 2.5 * spread(resistance)
+        known = np.where(heavy, 0.0, resistance)
+        alike = float(known @ theta[JOINT]) / (float(known @ known) + 1e-9)
+        joint = theta[JOINT] - alike * resistance
+        left = y - of_charge - phi[JOINT] * joint - phi[GROWTH:] @ theta[GROWTH:]
         apart = of_charge / phi[DZ]
-        apart = apart - np.median(apart)
-        parts = np.stack((of_charge - np.median(of_charge), of_current, apart * apart))
-        rows = np.vstack((parts, np.where(np.isnan(left), 0.0, left)))
-        scale = 1.4826 * np.median(np.abs(rows), axis=1)[:, None] + 1e-6
+        apart = apart - middle(apart)
+        of_charge = of_charge - middle(of_charge)
+        rows = np.stack((of_charge, resistance, apart * apart, np.where(np.isnan(left), 0.0, left)))
+        scale = np.array([[spread(row)] for row in rows]) + 1e-6
         limits = scale * _CROWD
         x, x_left = np.split(np.clip(rows, -limits, limits), [3])
-        noise = float(np.mean(x_left**2)) + 1e-8
-        normal = x @ x.T / noise + np.diag(_COMMON_STD**-2.0)
-        share = np.linalg.solve(normal, x @ x_left[0] / noise)
-        return np.asarray(y - np.clip(share, -2.5 * _COMMON_STD, 2.5 * _COMMON_STD) @ parts)
+        noise = float((x_left @ x_left.T)[0, 0]) / self.cells + 1e-8
+        std = np.array([_SLOPE_STD, _OVERPOTENTIAL_STD * stress_v + 1e-5, _CURVATURE_STD_V])
+        share = np.linalg.solve(x @ x.T / noise + np.diag(std**-2.0), x @ x_left[0] / noise)
+        share = np.clip(share, -2.5 * std, 2.5 * std)
+        # larger regressors with smaller differences would fit as well: on average the model's size holds
+        size, wrong = np.array([1.0, phi[GROWTH]]), share[:2]
+        self._scale = _SCALE_KEPT * self._scale + np.array([size * wrong, size * size])
+        share[:2] -= self._scale[0] / self._scale[1] * (1.0, phi[GROWTH])
+        phi = phi.copy()
+        phi[:JOINT] *= 1.0 + share[0]
+        phi[GROWTH] += share[1]
+        return y - share[2] * rows[2], phi
 
     def _bleed(self, bled_s: FloatArray, voltage: FloatArray, now_s: float) -> FloatArray:
         """Book what balancing took from each cell; give it as a part of the capacity."""
@@ -217,8 +252,8 @@ class StringCells:
         temperature = np.where(np.isfinite(temperature), temperature, _REFERENCE_DEGC)
         # cells that share a sensor share the lookup
         distinct, of_cell = np.unique(temperature, return_inverse=True)
-        middle = float(np.median(temperature))
-        p = model.parameters(z, np.append(distinct, middle))
+        center = middle(temperature)
+        p = model.parameters(z, np.append(distinct, center))
         current = float(block.rate_c[string]) * model.capacity_ah
         pair1, pair2 = block.pair_c[:, string] * model.capacity_ah
         u = p.instant_v(current) + p.r1_ohm * pair1 + p.r2_ohm * pair2
@@ -251,16 +286,23 @@ class StringCells:
         most = np.array([s.most_leak_per_h, 4.0 * self.drop_v, 4.0, 0.6, np.inf])
         delta, information = found.delta, found.information[..., None] / found.inflation
         # what many cells seem to have at once is an error of the model
-        information = information / crowd_variance(delta * np.sqrt(information))[..., None]
+        crowd = crowd_variance(delta * np.sqrt(information))
+        likelihood = 0.5 * delta**2 * information
+        # of one cell the faults are compared on equal terms: with the crowd of the most striking one
+        striking = (likelihood / crowd[..., None]).reshape(-1, self.cells).argmax(axis=0)
+        likelihood = likelihood / crowd.reshape(-1)[striking]
+        information = information / crowd[..., None]
         signed = delta.copy()
         signed[:, _VOLTAGE_SENSOR] = np.abs(delta[:, _VOLTAGE_SENSOR])  # the others have one direction
         excess = np.maximum(signed - threshold[..., None], 0.0) * (signed <= most[:, None])
         evidence = np.zeros((count, len(CELL_CLASSES), self.cells))
         fit, size = np.zeros_like(evidence), np.zeros_like(evidence)
         evidence[:, :_KINDS] = 0.5 * excess**2 * information
-        fit[:, :_KINDS] = np.where(excess > 0.0, 0.5 * delta**2 * information, 0.0)
+        fit[:, :_KINDS] = np.where(excess > 0.0, likelihood, 0.0)
         size[:, :_KINDS] = delta
-        self._open_wires(delta[:, _VOLTAGE_SENSOR], information[:, _VOLTAGE_SENSOR], evidence, fit, size)
+        # an open input wanders: its noise is no excuse, that of its neighbours is
+        pairs = information[:, _VOLTAGE_SENSOR] * found.inflation / float(np.median(found.inflation))
+        self._open_wires(delta[:, _VOLTAGE_SENSOR], pairs, evidence, fit, size)
         evidence[:, 0, self.bled_unknown_s > self.origin_s] = 0.0
         best = fit.argmax(axis=0)
         best_evidence = evidence.max(axis=0)

@@ -159,7 +159,9 @@ class ChangeModel:
         reference : float
             A value that the onset of a change may depend on, such as the state of charge.
         """
-        if self.epochs == 0 or self._meta[-1, 3] >= self.epoch_s:
+        # what may have changed while nothing was observed must not hide within an epoch
+        silent = self.epochs > 0 and time_s - duration_s - self._meta[-1, 2] > self.epoch_s
+        if self.epochs == 0 or silent or self._meta[-1, 3] >= self.epoch_s:
             self._open(time_s, duration_s, reference)
         missing = np.isnan(y)
         if missing.any():
@@ -277,7 +279,7 @@ class ChangeModel:
     def state(self) -> dict[str, FloatArray]:
         """Give the memory as arrays of which the last axis is the series (or a column)."""
         return {
-            "a": self._a.reshape(self.epochs, -1),
+            "a": self._a.reshape(-1, self.p),
             "b": self._b.reshape(-1, self.series),
             "yy": self._yy.copy(),
             "meta": self._meta.copy(),

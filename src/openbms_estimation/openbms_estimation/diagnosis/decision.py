@@ -87,6 +87,11 @@ class Alarms:
         self._for_s[turn] = self._named_s[turn] = 0.0
         return np.flatnonzero(turn & self.active)
 
+    def withdraw(self, places: NDArray[np.bool_]) -> None:
+        """End alarms at once that something else has explained."""
+        self.active &= ~places
+        self._for_s[places] = 0.0
+
     def state(self) -> dict[str, FloatArray]:
         """Give the state as arrays."""
         return {"active": self.active.astype(float), "for_s": self._for_s.copy()}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from openbms_core.types import DiagnosisFinding
 
-__all__ = ["PhysicalScale", "cell_finding", "current_sensor_finding", "temperature_sensor_finding"]
+__all__ = [
+    "PhysicalScale",
+    "cell_finding",
+    "current_sensor_finding",
+    "runaway_finding",
+    "temperature_sensor_finding",
+]
 
 
 @dataclass(frozen=True)
@@ -151,4 +158,13 @@ def temperature_sensor_finding(
     return DiagnosisFinding(
         "temperature_sensor", "temperature_sensor", sensor, probability, alarm, since_s, size, size_std, unit,
         f"temperature sensor {name} {text}.",
+    )  # fmt: skip
+
+
+def runaway_finding(sensor: int, name: str, heat_w: float, heat_std_w: float) -> DiagnosisFinding:
+    """Describe a warning of a beginning runaway; parameters as :func:`cell_finding`."""
+    return DiagnosisFinding(
+        "runaway", "temperature_sensor", sensor, math.nan, True, 0.0, heat_w, heat_std_w, "W",
+        f"at temperature sensor {name} {heat_w:.2g} ± {heat_std_w:.1g} W are made that neither the current nor "
+        "the surroundings explain: a cell there may begin to run away, or the sensor is wrong.",
     )  # fmt: skip

@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openbms_core.models.ecm import CellModel
+from openbms_core.models.two_node import TwoNodeThermal
 from openbms_core.pack import LoadedPack
 from openbms_core.types import CellDiagnosis, DiagnosisFinding, PackMeasurement, StateOfCharge
 from openbms_estimation.diagnosis.blocks import Block, BlockBuilder
 from openbms_estimation.diagnosis.cells import CellEvidence, StringCells
+from openbms_estimation.diagnosis.change_model import ChangeModel
 from openbms_estimation.diagnosis.decision import Alarms, posterior
 from openbms_estimation.diagnosis.explain import (
     PhysicalScale,
     cell_finding,
     current_sensor_finding,
+    runaway_finding,
     temperature_sensor_finding,
 )
+from openbms_estimation.diagnosis.robust import middle
+from openbms_estimation.diagnosis.runaway import RunawayWatch
 from openbms_estimation.diagnosis.sensors import CurrentSensor, SensorEvidence, StringSum, TemperatureSensors
 from openbms_estimation.diagnosis.settings import CELL_CLASSES, DiagnosisSettings
 from openbms_estimation.soc.pack_estimator import CellLayout
@@ -78,6 +84,7 @@ class PackDiagnoser:
         self.sums = [StringSum(each, s, self.cells[0].drop_v) for _ in self._slices]
         at_cells = [i for i, (_, where, _) in enumerate(pack.file.topology.sensors) if where == "cell"]
         self.temperatures = TemperatureSensors(np.array(at_cells, np.intp), s)
+        self.runaway = self._watch(pack, len(at_cells))
         self._cell_alarms = Alarms(layout.n_cells, s)
         self._current_alarms = Alarms(layout.strings, s)
         self._temperature_alarms = Alarms(len(at_cells), s)
@@ -112,6 +119,21 @@ class PackDiagnoser:
         self._since_evaluation_s = 0.0
         return self._result
 
+    @staticmethod
+    def _watch(pack: LoadedPack, sensors: int) -> RunawayWatch | None:
+        """Build the watch of the temperatures for parallel groups; None where the cell file has no masses."""
+        if pack.cell.thermal is None or not sensors:
+            return None
+        one, parallel = TwoNodeThermal.from_file(pack.cell.thermal), pack.file.topology.cells_in_parallel
+        return RunawayWatch(
+            sensors,
+            TwoNodeThermal(
+                one.core_j_per_k * parallel,
+                one.surface_j_per_k * parallel,
+                one.core_to_surface_k_per_w / parallel,
+            ),
+        )
+
     @property
     def latest(self) -> CellDiagnosis | None:
         """The last diagnosis; None before the first."""
@@ -130,23 +152,35 @@ class PackDiagnoser:
             self.cells[k].take(block, k, cells, soc.cell_soc[cells])
             self.currents[k].take(block, k, cells)
             self.sums[k].take(block, k, cells)
-        voltage = block.cell_voltages_v[np.isfinite(block.cell_voltages_v)]
-        if voltage.size:
-            self._last_voltage_v = float(np.median(voltage))
-        z = soc.cell_soc[np.isfinite(soc.cell_soc)]
-        degc = block.cell_temperatures_degc[np.isfinite(block.cell_temperatures_degc)]
-        if z.size:
-            p = self.model.parameters(float(np.median(z)), float(np.median(degc)) if degc.size else 25.0)
+        self._watch_heat(block)
+        self._last_voltage_v = middle(block.cell_voltages_v)
+        z, degc = middle(soc.cell_soc), middle(block.cell_temperatures_degc)
+        if math.isfinite(z):
+            p = self.model.parameters(z, degc if math.isfinite(degc) else 25.0)
             self.blocks.relaxes_in(float(p.tau1_s), float(p.tau2_s))
         self.observed_s += block.duration_s
         self._since_evaluation_s += block.duration_s
+
+    def _watch_heat(self, block: Block) -> None:
+        if self.runaway is None:
+            return
+        drop_v = np.concatenate([string.drop_now_v for string in self.cells])
+        current_a = np.nan_to_num(block.rate_c)[self.layout.string] * self.capacity_ah
+        heat_w = np.abs(drop_v * current_a)
+        places = self.temperatures.sensors
+        of_sensor = np.zeros(len(self._names))
+        near = self.layout.sensor >= 0
+        np.maximum.at(of_sensor, self.layout.sensor[near], heat_w[near])
+        self.runaway.step(
+            block.temperatures_degc[places], of_sensor[places], block.duration_s + block.gap_s
+        )
 
     def _of_cells(self, temperatures_degc: FloatArray) -> FloatArray:
         """Give the temperature of each cell [°C]; the middle of all where it has none of its own."""
         own = np.append(temperatures_degc, np.nan)[self.layout.sensor]
         missing = np.isnan(own)
         if missing.any() and not missing.all():
-            own[missing] = np.nanmedian(own)
+            own[missing] = middle(own)
         return own
 
     def _evaluate(self, m: PackMeasurement) -> CellDiagnosis:
@@ -166,13 +200,13 @@ class PackDiagnoser:
             k, i = divmod(int(cell), len(probability) // len(self._slices))
             self.cells[k].changes.pin(float(found[k].onset_s[i, probability[cell].argmax()]))
         with np.errstate(invalid="ignore"):
+            # cells that a wrong temperature made look bad look well again now
+            self._cell_alarms.withdraw(self._at_suspicious() & (total < self.settings.clear_probability))
             most_likely = np.where(total > 0.5, probability.argmax(axis=1), HEALTHY).astype(np.uint8)
         findings = self._cell_findings(found, probability, total)
         findings += self._sensor_findings(current, of_string, temperature, of_sensor)
-        findings.sort(key=lambda finding: (-finding.alarm, -finding.probability))
-        sensors = len(self._names)
-        all_sensors = np.full(sensors, np.nan)
-        all_sensors[self.temperatures.sensors] = of_sensor
+        findings += self._runaway_findings()
+        findings.sort(key=lambda finding: (-finding.alarm, -np.nan_to_num(finding.probability, nan=1.0)))
         return CellDiagnosis(
             stamp_s=m.stamp_s,
             scan_number=m.scan_number,
@@ -180,14 +214,23 @@ class PackDiagnoser:
             probability=probability.reshape(-1),
             most_likely=most_likely,
             current_sensor_probability=of_string,
-            temperature_sensor_probability=all_sensors,
-            excess_heat_w=np.full(sensors, np.nan),
-            excess_heat_std_w=np.full(sensors, np.nan),
-            runaway_warning=np.zeros(sensors, np.uint8),
+            temperature_sensor_probability=self._at_sensors(of_sensor),
+            excess_heat_w=self._at_sensors(self.runaway and self.runaway.heat_w),
+            excess_heat_std_w=self._at_sensors(self.runaway and self.runaway.heat_std_w),
+            runaway_warning=np.nan_to_num(self._at_sensors(self.runaway and self.runaway.warning)).astype(
+                np.uint8
+            ),
             findings=findings,
             observed_s=self.observed_s,
             quality_reason=self._problem,
         )
+
+    def _at_sensors(self, values: NDArray[Any] | None) -> FloatArray:
+        """Give values of the sensors at cells in the pack's order; NaN elsewhere."""
+        found = np.full(len(self._names), np.nan)
+        if values is not None:
+            found[self.temperatures.sensors] = values
+        return found
 
     def _cell_evidence(self, k: int) -> CellEvidence:
         cells = self._slices[k]
@@ -202,11 +245,14 @@ class PackDiagnoser:
             biased = array[:, _VOLTAGE_SENSOR]
             array[:, _VOLTAGE_SENSOR] = np.where(biased > 0.0, np.maximum(biased + for_bias, 0.0), 0.0)
         # where the temperature is wrong, the resistance that is expected from it is too
+        found.evidence[np.ix_(self._at_suspicious()[cells], _OF_TEMPERATURE)] = 0.0
+        return found
+
+    def _at_suspicious(self) -> NDArray[np.bool_]:
+        """Cells of which the temperature sensor is likely to be wrong."""
         wrong = np.zeros(len(self._names) + 1, bool)
         wrong[self.temperatures.sensors] = self._suspicious
-        suspicious = wrong[self.layout.sensor[cells]]
-        found.evidence[np.ix_(suspicious, _OF_TEMPERATURE)] = 0.0
-        return found
+        return np.asarray(wrong[self.layout.sensor])
 
     def _cell_findings(
         self, found: list[CellEvidence], probability: FloatArray, total: FloatArray
@@ -274,12 +320,27 @@ class PackDiagnoser:
                 )
         return findings
 
+    def _runaway_findings(self) -> list[DiagnosisFinding]:
+        watch = self.runaway
+        if watch is None:
+            return []
+        return [
+            runaway_finding(
+                int(self.temperatures.sensors[i]),
+                self._names[self.temperatures.sensors[i]],
+                float(watch.heat_w[i]),
+                float(watch.heat_std_w[i]),
+            )
+            for i in np.flatnonzero(watch.warning)
+        ]
+
     # ---- over a restart ----
 
     def state(self) -> dict[str, FloatArray]:
         """Give what is remembered as arrays, by name."""
         arrays: dict[str, FloatArray] = {
             "observed_s": np.array([self.observed_s]),
+            "last_s": np.array([self.blocks.last_s]),
             "counted": self.blocks.counted.copy(),
         }
         for name, part in self._parts().items():
@@ -290,8 +351,8 @@ class PackDiagnoser:
             arrays[f"origin{k}"] = np.array([cells.origin_s, sensor.origin_s])
         return arrays
 
-    def _parts(self) -> dict[str, Alarms | object]:
-        parts: dict[str, object] = {"temperatures": self.temperatures.changes}
+    def _parts(self) -> dict[str, Alarms | ChangeModel]:
+        parts: dict[str, Alarms | ChangeModel] = {"temperatures": self.temperatures.changes}
         for k in range(len(self._slices)):
             parts[f"cells{k}"] = self.cells[k].changes
             parts[f"current{k}"] = self.currents[k].changes
@@ -306,7 +367,22 @@ class PackDiagnoser:
 
         Raises
         ------
-        ValueError
+        ValueError, KeyError
             It is not that of this pack.
         """
-        raise NotImplementedError
+        for name, part in self._parts().items():
+            start = f"{name}."
+            part.resume({key[len(start) :]: a for key, a in arrays.items() if key.startswith(start)})
+        counted = np.asarray(arrays.get("counted", np.nan), float)
+        if counted.shape != self.blocks.counted.shape or not np.isfinite(counted).all():
+            raise ValueError(f"counted has the shape {counted.shape}, not {self.blocks.counted.shape}")
+        self.blocks.counted = counted.copy()
+        for k, (cells, sensor) in enumerate(zip(self.cells, self.currents, strict=True)):
+            bled = np.asarray(arrays.get(f"cells{k}.bled", np.nan), float)
+            unknown_s = np.asarray(arrays.get(f"cells{k}.bled_unknown_s", np.nan), float)
+            if bled.shape != cells.bled.shape or unknown_s.shape != bled.shape:
+                raise ValueError(f"bled has the shape {bled.shape}, not {cells.bled.shape}")
+            cells.bled, cells.bled_unknown_s = bled.copy(), np.nan_to_num(unknown_s, nan=-np.inf)
+            cells.origin_s, sensor.origin_s = (float(v) for v in arrays[f"origin{k}"])
+        self.observed_s = float(arrays["observed_s"][0])
+        self.blocks.away_since(float(arrays["last_s"][0]))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.diagnosis.blocks import Block
 from openbms_estimation.diagnosis.change_model import ChangeModel, crowd_variance
+from openbms_estimation.diagnosis.robust import middle
 from openbms_estimation.diagnosis.settings import DiagnosisSettings
 
 __all__ = ["CurrentSensor", "SensorEvidence", "StringSum", "TemperatureSensors"]
@@ -19,6 +20,7 @@ FloatArray = NDArray[np.float64]
 
 _HOUR_S = 3600.0
 _REFERENCE_DEGC = 25.0
+_MOST_GAIN = 0.5
 _BELIEVED_K = 2.0
 """A temperature further from what a sensor usually shows is not believed."""
 
@@ -91,6 +93,7 @@ class CurrentSensor:
         self._model = model
         self.origin_s = math.nan
         self._counted = 0.0
+        self._branch = 0.0
         self._rest_s = 0.0
 
     def take(self, block: Block, string: int, cells: slice) -> None:
@@ -98,6 +101,9 @@ class CurrentSensor:
         s, rate = self.settings, float(block.rate_c[string])
         if not math.isfinite(self.origin_s):
             self.origin_s, self._counted = block.end_s, float(block.counted[string])
+        if math.isfinite(rate):
+            moved = rate * block.duration_s / _HOUR_S
+            self._branch = min(1.0, max(-1.0, self._branch + moved / self._model.hysteresis_soc))
         quiet = math.isfinite(rate) and abs(rate) < 0.05 and float(block.flutter_c[string]) < 0.02
         # through a silence the current is not known: neither rest nor charge goes on
         self._rest_s = self._rest_s + block.duration_s if quiet and block.gap_s == 0.0 else 0.0
@@ -111,13 +117,17 @@ class CurrentSensor:
         voltage = block.cell_voltages_v[cells]
         if np.isnan(voltage).all():
             return
-        v = float(np.nanmedian(voltage))
+        v = middle(voltage)
         z = float(np.interp(v, self._ocv, self._grid))
         temperature = block.cell_temperatures_degc[cells]
-        degc = float(np.nanmedian(temperature)) if np.isfinite(temperature).any() else _REFERENCE_DEGC
+        degc = middle(temperature)
+        degc = degc if math.isfinite(degc) else _REFERENCE_DEGC
         p = self._model.parameters(z, degc)
         slope = max(float(p.chord_v), 1e-3)
-        std = math.hypot(math.hypot(s.anchor_std_v, float(p.half_gap_v)) / slope, s.anchor_std_soc)
+        # the branch of the OCV on which the cells are is known, how far small loops go is not
+        gap_v = float(p.half_gap_v)
+        z -= gap_v * self._branch / slope
+        std = math.hypot(math.hypot(s.anchor_std_v, 0.4 * gap_v) / slope, s.anchor_std_soc)
         counted = float(block.counted[string])
         self._add(np.array([1.0, counted, hours]), counted - z, std, 6 * 3600.0, block)
         self._counted = counted
@@ -148,6 +158,8 @@ class CurrentSensor:
         least = np.array([s.least_offset_per_h, s.least_gain])[:, None]
         excess = np.maximum(np.abs(found.delta) - least, 0.0)
         evidence = 0.5 * excess**2 * information
+        # what counts twice as much, or nothing, is no gain
+        evidence[:, self.GAIN] *= np.abs(found.delta[:, self.GAIN]) <= _MOST_GAIN
         evidence[0, self.GAIN] = 0.0  # from the beginning it may be the capacity
         return _strongest(onset_s, evidence, found.delta, 1.0 / information)
 
@@ -183,16 +195,16 @@ class TemperatureSensors:
         values = block.temperatures_degc[self.sensors]
         if np.isfinite(values).sum() < self.LEAST_SENSORS:
             return
-        middle = float(np.nanmedian(values))
+        center = middle(values)
         samples = block.duration_s / (3.0 * self.settings.correlation_s)
         self.changes.add(
-            np.array([1.0, (middle - _REFERENCE_DEGC) / 10.0, *self._heat]),
-            values - middle,
+            np.array([1.0, (center - _REFERENCE_DEGC) / 10.0, *self._heat]),
+            values - center,
             weight=samples / self.settings.temperature_noise_k**2,
             samples=samples,
             time_s=block.end_s,
             duration_s=block.duration_s,
-            reference=(middle - _REFERENCE_DEGC) / 10.0,
+            reference=(center - _REFERENCE_DEGC) / 10.0,
         )
 
     def believed(self, temperatures_degc: FloatArray, suspicious: NDArray[np.bool_]) -> FloatArray:
@@ -208,14 +220,14 @@ class TemperatureSensors:
         values = temperatures_degc[self.sensors]
         if np.isfinite(values).sum() < self.LEAST_SENSORS:
             return temperatures_degc
-        middle = float(np.nanmedian(values))
-        usual = np.full(len(values), middle)
+        center = middle(values)
+        usual = np.full(len(values), center)
         if self._theta is not None:
-            phi = np.array([1.0, (middle - _REFERENCE_DEGC) / 10.0, *self._heat])
-            usual = middle + np.clip(phi @ self._theta, -10.0, 10.0)
+            phi = np.array([1.0, (center - _REFERENCE_DEGC) / 10.0, *self._heat])
+            usual = center + np.clip(phi @ self._theta, -10.0, 10.0)
         found = temperatures_degc.copy()
         found[self.sensors] = np.where(
-            suspicious, middle, np.clip(values, usual - _BELIEVED_K, usual + _BELIEVED_K)
+            suspicious, center, np.clip(values, usual - _BELIEVED_K, usual + _BELIEVED_K)
         )
         return found
 

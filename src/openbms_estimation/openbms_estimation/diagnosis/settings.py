@@ -88,7 +88,7 @@ class DiagnosisSettings:
     bias_spread_v: float = 0.002
     least_leak_per_h: float = 1.0e-4
     most_leak_per_h: float = 0.05
-    least_joint: float = 0.04
+    least_joint: float = 0.02
     least_growth: float = 0.10
     least_loss: float = 0.04
     least_bias_v: float = 0.003
