@@ -6,8 +6,14 @@ from collections import OrderedDict
 from typing import Any
 
 from openbms_core.config_file import ConfigError
-from openbms_core.ros.convert import measurement_from_msg, power_limits_to_msg, state_of_charge_from_msg
+from openbms_core.ros.convert import (
+    measurement_from_msg,
+    power_limits_to_msg,
+    state_of_charge_from_msg,
+    state_of_health_from_msg,
+)
 from openbms_core.ros.node_base import BmsNode, run_nodes
+from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.pack_limiter import HORIZONS_S, PackPowerLimiter
 
 __all__ = ["PowerLimiterNode", "main"]
@@ -37,7 +43,9 @@ class PowerLimiterNode(BmsNode):
         self._limiter = PackPowerLimiter(self.pack, horizons_s)
         self._publisher = self.publisher_for("power_limits")
         self._measurements: OrderedDict[int, Any] = OrderedDict()
+        self._health: CellHealth | None = None
         self.listen("measurement", self._measured)
+        self.listen("soh", self._aged)
         self.listen("soc", self._estimated)
 
     def _measured(self, message: Any) -> None:
@@ -45,11 +53,20 @@ class PowerLimiterNode(BmsNode):
         while len(self._measurements) > _KEPT_SCANS:
             self._measurements.popitem(last=False)
 
+    def _aged(self, message: Any) -> None:
+        self._health = CellHealth.of(
+            state_of_health_from_msg(message),
+            self._limiter.cells.model,
+            self.pack.file.topology.cells_in_parallel,
+        )
+
     def _estimated(self, message: Any) -> None:
         measurement = self._measurements.get(message.scan_number)
         if measurement is None:
             return
-        limits = self._limiter.step(measurement_from_msg(measurement), state_of_charge_from_msg(message))
+        limits = self._limiter.step(
+            measurement_from_msg(measurement), state_of_charge_from_msg(message), self._health
+        )
         if limits is None:
             self.diagnostic(1, "no limits: state of charge or current is unknown")
             return
