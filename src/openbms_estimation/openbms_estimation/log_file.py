@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from openbms_core.config_file import ConfigError
 
-__all__ = ["CellLog", "read_cell_log"]
+__all__ = ["CellLog", "at", "number_of", "read_cell_log", "read_table"]
 
 FloatArray = NDArray[np.float64]
 
@@ -47,7 +47,8 @@ class CellLog:
     capacity_ah: float | None
 
 
-def _table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """Read a Parquet or CSV file; one sentence (ConfigError) if that cannot be."""
     kind = path.suffix.lower()
     if kind not in {".parquet", ".csv"}:
         raise ConfigError(
@@ -64,7 +65,7 @@ def _table(path: Path) -> pa.Table:
         raise ConfigError(f"{path}: not a readable {kind[1:]} file ({first}): write it again.") from error
 
 
-def _at(path: Path, row: int) -> str:
+def at(path: Path, row: int) -> str:
     """Name a row (from 0) of a log for people: by its number from 1, in a text file by its line too."""
     line = f":{row + 2}" if path.suffix.lower() == ".csv" else ""
     return f"{path}{line}: row {row + 1}"
@@ -88,7 +89,7 @@ def _column(table: pa.Table, name: str, path: Path) -> FloatArray:
         for row, value in enumerate(column.to_pylist()):
             if not _is_number(value):
                 raise ConfigError(
-                    f"{_at(path, row)}, column {name}: {value!r} is not a number: every value must be one."
+                    f"{at(path, row)}, column {name}: {value!r} is not a number: every value must be one."
                 )
         raise ConfigError(
             f"{path}: column {name} holds {column.type}, not numbers: store it as floating point."
@@ -97,13 +98,14 @@ def _column(table: pa.Table, name: str, path: Path) -> FloatArray:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise ConfigError(
-            f"{_at(path, int(bad[0]))}, column {name}: the value is missing or not finite ({len(bad)} such "
+            f"{at(path, int(bad[0]))}, column {name}: the value is missing or not finite ({len(bad)} such "
             f"row{'s' if len(bad) > 1 else ''}): fill it or leave the row out."
         )
     return values
 
 
-def _number(meta: dict[str, object], *names: str) -> float | None:
+def number_of(meta: dict[str, object], *names: str) -> float | None:
+    """Give the first of these values that is a finite number."""
     for name in names:
         value = meta.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value):
@@ -151,7 +153,7 @@ def read_cell_log(path: str | Path) -> CellLog:
         One sentence that names file, row or column, rule and cure.
     """
     path = Path(path)
-    table = _table(path)
+    table = read_table(path)
     missing = [name for name in NEEDED if name not in table.column_names]
     if missing:
         raise ConfigError(
@@ -167,19 +169,19 @@ def read_cell_log(path: str | Path) -> CellLog:
     if len(backwards):
         row = int(backwards[0]) + 1
         raise ConfigError(
-            f"{_at(path, row)}, column time_s: {time[row]:g} after {time[row - 1]:g}, but time must rise: "
+            f"{at(path, row)}, column time_s: {time[row]:g} after {time[row - 1]:g}, but time must rise: "
             "sort the rows and leave repeated ones out."
         )
     wrong = np.flatnonzero((voltage <= 0.0) | (voltage > 6.0))
     if len(wrong):
         raise ConfigError(
-            f"{_at(path, int(wrong[0]))}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of one "
+            f"{at(path, int(wrong[0]))}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of one "
             "lithium-ion cell (above 0 to 6 V): give volts of one cell."
         )
     wrong = np.flatnonzero((temperature < -60.0) | (temperature > 120.0))
     if len(wrong):
         raise ConfigError(
-            f"{_at(path, int(wrong[0]))}, column temperature_c: {temperature[wrong[0]]:g} is outside -60 "
+            f"{at(path, int(wrong[0]))}, column temperature_c: {temperature[wrong[0]]:g} is outside -60 "
             "to 120 °C: give degrees Celsius."
         )
     _check_sign(path, time, voltage, current, ah)
@@ -189,7 +191,7 @@ def read_cell_log(path: str | Path) -> CellLog:
     except ValueError:
         meta = {}
     meta = meta if isinstance(meta, dict) else {}
-    start, capacity = _number(meta, "soc0"), _number(meta, "capacity_ref_ah", "cap_ref_ah")
+    start, capacity = number_of(meta, "soc0"), number_of(meta, "capacity_ref_ah", "cap_ref_ah")
     return CellLog(
         path=path,
         time_s=time,

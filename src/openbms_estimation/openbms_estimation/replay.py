@@ -19,13 +19,14 @@ from openbms_core.config_file import ConfigError
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.log_file import CellLog
 from openbms_estimation.soc.coulomb_counter import CoulombCounter
-from openbms_estimation.soc.ekf import SocEkf
+from openbms_estimation.soc.ekf import SocEkf, SocSigmaPoint
 from openbms_estimation.soc.estimate import SocEstimator, SocSample
 
-__all__ = ["Method", "ReplayOptions", "ReplayResult", "replay"]
+__all__ = ["METHODS", "Method", "ReplayOptions", "ReplayResult", "replay"]
 
 FloatArray = NDArray[np.float64]
-Method = Literal["ekf", "coulomb"]
+Method = Literal["auto", "ekf", "sigma", "coulomb"]
+METHODS: dict[str, Method] = {"auto": "auto", "ekf": "ekf", "sigma": "sigma", "coulomb": "coulomb"}
 
 SETTLED_ERROR = 0.03
 """Error of SoC below which an estimate counts as converged."""
@@ -39,18 +40,20 @@ class ReplayOptions:
     Attributes
     ----------
     method : str
-        ``ekf`` or ``coulomb``.
+        ``ekf``, ``sigma``, ``coulomb``; ``auto``: sigma points for LFP, whose open-circuit voltage bends
+        within the doubt of a state, else the EKF.
     initial_soc : float or None
         State of charge that the estimator is told; None: it takes it from the first voltage.
     true_initial_soc : float or None
         State of charge that the reference starts from; None: see the module.
     capacity_ah : float or None
-        Capacity of the reference; None: from the file, else from the cell file.
+        Present capacity of the cell, for the estimator and for the reference; None: the cell file's for the
+        estimator, the file's (else the cell file's) for the reference.
     current_bias_a, voltage_bias_v : float
         Added to the measured current [A] and voltage [V].
     """
 
-    method: Method = "ekf"
+    method: Method = "auto"
     initial_soc: float | None = None
     true_initial_soc: float | None = None
     capacity_ah: float | None = None
@@ -112,8 +115,8 @@ def _check(options: ReplayOptions) -> None:
     for name in ("current_bias_a", "voltage_bias_v"):
         if not np.isfinite(getattr(options, name)):
             raise ConfigError(f"--{name.replace('_', '-')} must be a finite number.")
-    if options.method not in ("ekf", "coulomb"):
-        raise ConfigError(f"--method is {options.method!r}: it must be ekf or coulomb.")
+    if options.method not in METHODS:
+        raise ConfigError(f"--method is {options.method!r}: it must be {', '.join(METHODS)}.")
 
 
 def _errors(time: FloatArray, error: FloatArray, std: FloatArray) -> dict[str, float | None]:
@@ -166,10 +169,12 @@ def replay(
     _check(options)
     rows = len(log.time_s)
     estimator: SocEstimator
-    if options.method == "ekf":
-        estimator = SocEkf(model, 1, initial_soc=options.initial_soc)
+    if options.method != "coulomb":
+        bends = options.method == "sigma" or (options.method == "auto" and model.chemistry == "lfp")
+        kind = SocSigmaPoint if bends else SocEkf
+        estimator = kind(model, 1, initial_soc=options.initial_soc, capacity_ah=options.capacity_ah)
     else:
-        estimator = CoulombCounter(model, 1, initial_soc=options.initial_soc)
+        estimator = CoulombCounter(model, 1, initial_soc=options.initial_soc, capacity_ah=options.capacity_ah)
     duration = np.diff(log.time_s, prepend=log.time_s[0]).tolist()
     current = log.current_a + options.current_bias_a
     voltage = log.voltage_v + options.voltage_bias_v

@@ -299,6 +299,15 @@ def replay(context: typer.Context) -> None:
 
 
 @app.command(context_settings=_PASS_ON, add_help_option=False)
+def fit(context: typer.Context) -> None:
+    """Fit a cell's model to its tests and write a cell file, without ROS."""
+    from openbms_bringup.cli.fit import fit as command
+    from openbms_bringup.cli.fit import spread
+
+    _run_alone(command, spread(context.args), "openbms fit")
+
+
+@app.command(context_settings=_PASS_ON, add_help_option=False)
 def soh(context: typer.Context) -> None:
     """State of health, offline: judge the estimate of capacity on recorded cells."""
     from openbms_bringup.cli.soh import soh as commands

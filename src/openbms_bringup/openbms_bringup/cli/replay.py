@@ -89,7 +89,9 @@ def _print(result: ReplayResult, file: Path) -> None:
 def replay(
     file: Annotated[Path, typer.Argument(help="Log of one cell: .parquet or .csv")],
     cell: Annotated[str, typer.Option(help="Cell file, or name of a shipped one")] = "lg_hg2",
-    method: Annotated[str, typer.Option(help="ekf or coulomb")] = "ekf",
+    method: Annotated[
+        str, typer.Option(help="ekf, sigma (sigma points), coulomb; auto: sigma for LFP, else ekf")
+    ] = "auto",
     initial_soc: Annotated[
         float | None, typer.Option(help="SoC the estimator is told (0…1); default: from the first voltage")
     ] = None,
@@ -101,7 +103,9 @@ def replay(
     ] = None,
     capacity_ah: Annotated[
         float | None,
-        typer.Option(help="Capacity of the reference; default: the file's, else the cell file's"),
+        typer.Option(
+            help="Present capacity, for estimate and reference; default: the cell file's and the file's"
+        ),
     ] = None,
     current_bias_a: Annotated[float, typer.Option(help="Error added to the measured current [A]")] = 0.0,
     voltage_bias_v: Annotated[float, typer.Option(help="Error added to the measured voltage [V]")] = 0.0,
@@ -110,18 +114,18 @@ def replay(
 ) -> None:
     """Estimate the SoC along a recorded log and compare it with the tester's charge counter."""
     from openbms_estimation.log_file import read_cell_log
-    from openbms_estimation.replay import ReplayOptions
+    from openbms_estimation.replay import METHODS, ReplayOptions
     from openbms_estimation.replay import replay as run
 
     try:
-        if method not in ("ekf", "coulomb"):
-            raise ConfigError(f"--method is {method!r}: it must be ekf or coulomb.")
+        if method not in METHODS:
+            raise ConfigError(f"--method is {method!r}: it must be auto, ekf, sigma or coulomb.")
         if plot is not None:
             _check_plot(plot)
         model = _model(cell)
         log = read_cell_log(file)
         options = ReplayOptions(
-            method="ekf" if method == "ekf" else "coulomb",
+            method=METHODS[method],
             initial_soc=initial_soc,
             true_initial_soc=true_initial_soc,
             capacity_ah=capacity_ah,

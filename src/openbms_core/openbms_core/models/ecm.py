@@ -243,6 +243,23 @@ class CellModel:
             _table=stacked.reshape(-1, len(_COLUMNS)),
         )
 
+    @property
+    def table(self) -> FloatArray:
+        """All parameters on the uniform grid, shape (temperatures x SoC, parameters), for compiled loops."""
+        return self._table
+
+    @property
+    def axes(self) -> tuple[float, ...]:
+        """Grid of :attr:`table`: first SoC, steps per unit, number; first temperature, per kelvin, number."""
+        return (
+            _SOC_FIRST,
+            _PER_SOC,
+            float(_SOC_COUNT),
+            _TEMPERATURE_FIRST,
+            _PER_KELVIN,
+            float(_TEMPERATURE_COUNT),
+        )
+
     def parameters(self, soc: ArrayLike, temperature_degc: ArrayLike) -> CellParameters:
         """Look all parameters up at once.
 

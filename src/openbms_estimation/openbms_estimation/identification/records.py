@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openbms_core.compiled import compiled
+
 __all__ = ["Record", "discharge_part", "make_record", "rc_current"]
 
 FloatArray = NDArray[np.float64]
+
+
+SLOW_ROW_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Record:
     judged : ndarray of bool
         Rows whose voltage the fit looks at.
     weight : ndarray
-        Square root of the time [s] a row stands for, at most 1 s.
+        Square root of the time [s] a row stands for, at most 1 s (2 s in slow tests).
     """
 
     name: str
@@ -73,7 +78,12 @@ def _until_counter_reset(time_s: FloatArray, current_a: FloatArray, ah: FloatArr
 
 
 def make_record(
-    name: str, columns: Mapping[str, Any], capacity_ah: float, soc_at_start: float = 1.0
+    name: str,
+    columns: Mapping[str, Any],
+    capacity_ah: float,
+    soc_at_start: float = 1.0,
+    *,
+    slow: bool = False,
 ) -> Record:
     """Prepare one record.
 
@@ -88,6 +98,8 @@ def make_record(
         Charge between SoC 0 and 1.
     soc_at_start : float
         State of charge of the first row.
+    slow : bool
+        A test of the open-circuit voltage: its rows, a minute apart, stand for more than a second each.
 
     Returns
     -------
@@ -108,7 +120,7 @@ def make_record(
 
     switched = np.r_[True, np.abs(np.diff(current)) > 0.03 * capacity_ah]
     since_switch = time_s - np.maximum.accumulate(np.where(switched, time_s, -np.inf))
-    weight = np.sqrt(np.clip(duration, 0.05, 1.0))
+    weight = np.sqrt(np.clip(duration, 0.05, SLOW_ROW_S if slow else 1.0))
     judged = since_switch > 0.15  # the sample at the switch is smeared
     judged &= ~(long & (np.abs(mean - current) > 0.02 * capacity_ah))
     # 2 s after a switch one row a second says it all
@@ -135,14 +147,18 @@ def discharge_part(record: Record) -> Record:
     return record.part(slice(0, int(np.argmin(record.soc)) + 1))
 
 
+@compiled
+def _relax(keep: FloatArray, current: FloatArray) -> FloatArray:
+    found = np.empty(len(keep))
+    state = 0.0
+    for row in range(len(keep)):
+        state = current[row] + keep[row] * (state - current[row])
+        found[row] = state
+    return found
+
+
 def rc_current(record: Record, tau_s: float) -> FloatArray:
     """Current through the resistor of an RC pair, exact for a current that is constant over each interval
     [A].
     """
-    decay = np.exp(-record.duration_s / tau_s).tolist()
-    found = np.empty(len(decay))
-    state = 0.0
-    for row, (a, current) in enumerate(zip(decay, record.mean_current_a.tolist(), strict=True)):
-        state = current + a * (state - current)
-        found[row] = state
-    return found
+    return _relax(np.exp(-record.duration_s / tau_s), record.mean_current_a)

@@ -1,6 +1,6 @@
-"""Extended Kalman filter for the state of charge of many cells at once.
+"""Kalman filters for the state of charge of many cells at once.
 
-State of every cell (rows of all arrays below; columns are cells)::
+State of every cell (rows of ``x``; columns are cells)::
 
     z   state of charge
     i1  current through the resistor of the fast RC pair [A]
@@ -11,13 +11,21 @@ State of every cell (rows of all arrays below; columns are cells)::
 
 ``s`` and ``e`` are Gauss-Markov processes that forget over charge moved and over time: the error of a cell
 model is not noise that averages out over the samples, and a filter that takes it for noise becomes certain
-of a wrong value. The standard deviations come from the residuals in the cell file, so that voltage counts
-less where the model is poor (cold, empty) or says little (flat OCV), whatever the sampling rate. Circuit:
-:mod:`openbms_core.models.ecm`.
+of a wrong value. Their standard deviations come from the residuals in the cell file, so that voltage counts
+less where the model is poor (cold, empty) or says little (flat OCV), whatever the sampling rate; and they
+grow where the innovations of the last minutes are larger than expected. Circuit:
+:mod:`openbms_core.models.ecm`; the arithmetic of a step: :mod:`openbms_estimation.soc.kernel`.
 
-Sources: G. L. Plett, *Battery Management Systems*, vol. II, Artech 2016, ch. 3 (EKF for SoC, current-sensor
-bias as a state); A. Gelb (ed.), *Applied Optimal Estimation*, MIT Press 1974, ch. 4 (correlated measurement
-error by state augmentation, Joseph form).
+Only the open-circuit voltage bends over the spread of a state. :class:`SocEkf` takes its slope over ±2 % of
+SoC; :class:`SocSigmaPoint` takes slope, mean and variance from sigma points in that one direction and stays
+exact in the others (marginalised central-difference filter), so that a wide doubt, as on the plateau of LFP,
+sees the curve at large and not its tangent.
+
+Sources: G. L. Plett, *Battery Management Systems*, vol. II, Artech 2016, ch. 3 (EKF and SPKF for SoC,
+current-sensor bias as a state); A. Gelb (ed.), *Applied Optimal Estimation*, MIT Press 1974, ch. 4
+(correlated measurement error by state augmentation); R. van der Merwe, *Sigma-Point Kalman Filters*, OHSU
+2004, ch. 3 (central differences, h = √3); R. K. Mehra, IEEE Trans. Automatic Control 17 (1972) 693
+(noise adapted from the innovations).
 """
 
 from __future__ import annotations
@@ -27,19 +35,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from openbms_core.compiled import HAS_COMPILER
 from openbms_core.models.ecm import CellModel, CellParameters
 from openbms_estimation.soc.estimate import Quality, SocEstimate, SocSample, capacity_of_cells, of_cells
+from openbms_estimation.soc.kernel import (
+    SOC_HIGH,
+    SOC_LOW,
+    STATES,
+    UPPER,
+    Constants,
+    advance,
+    predicted_soc,
+    run_compiled,
+    spread_of,
+)
 
-__all__ = ["EkfSettings", "SocEkf"]
+__all__ = ["SOC_HIGH", "SOC_LOW", "EkfSettings", "SocEkf", "SocSigmaPoint"]
 
 FloatArray = NDArray[np.float64]
 
-Z, I1, I2, B, S, E = range(6)
-SOC_LOW, SOC_HIGH = -0.05, 1.05
+Z, I1, I2, B, S, E = range(STATES)
+_SMALL_V = 0.04
+"""A slow model error below this contradicts nothing."""
 SHORTEST_S = 1e-4
 """Steps shorter than this bring nothing [s]."""
-MOST_C = 200.0
-"""Mean currents beyond this many capacities per hour are not believed in the RC pairs."""
+_PLACE = np.zeros((STATES, STATES), int)
+_PLACE[UPPER] = np.arange(len(UPPER[0]))
+_PLACE = np.maximum(_PLACE, _PLACE.T)
+"""Element of the kept triangle for every element of the covariance."""
+_ZZ, _BB, _SS, _EE = (int(_PLACE[k, k]) for k in (Z, B, S, E))
 
 
 @dataclass(frozen=True)
@@ -64,6 +88,12 @@ class EkfSettings:
         Distance of the first voltage from full relaxation, if no current flows then [V].
     gate : float
         Innovations beyond this many standard deviations lose weight.
+    doubt_time_s : float
+        Time over which innovations are compared with what was expected of them [s].
+    most_doubt : float
+        The variance of the model's errors grows by no more than this factor.
+    load_relative_std : float
+        Standard deviation of the slow voltage error as a part of the overpotential that lasts.
     restart_sigma, restart_after_s, restart_std : float
         Innovations, or a model error, beyond this many standard deviations for this long [s] add this
         standard deviation to the SoC.
@@ -71,14 +101,20 @@ class EkfSettings:
         Standard deviation of the current while it is not measured, as a part of the capacity per hour.
     long_step_s : float
         Steps longer than this without a measured charge count as unmeasured current [s].
-    relinearise_soc : float
-        Corrections of more SoC than this are iterated.
     fast_correlation_s : float
         Time for which the fast error of the model keeps its value [s].
     first_gate : float
         A first voltage further than this many standard deviations from a given SoC overrules it.
     default_temperature_degc : float
         Used until the first temperature [°C].
+    full_current_c, full_time_s, full_std : float
+        At the charge limit with less current than this part of the capacity per hour for this long [s] the
+        cell is full, by definition, within this standard deviation.
+    resistance_correlation_soc, resistance_correlation_time_s : float
+        Charge moved and time [s] over which the error of the resistance keeps its value.
+    use_resistance_state : bool
+    compiled : bool
+        Work the cells through in a compiled loop where Numba is installed; else with NumPy.
     """
 
     voltage_noise_std_v: float = 0.002
@@ -89,22 +125,28 @@ class EkfSettings:
     unknown_soc_std: float = 0.3
     rest_std_v: float = 0.005
     gate: float = 4.0
+    doubt_time_s: float = 600.0
+    most_doubt: float = 9.0
+    load_relative_std: float = 0.2
     restart_sigma: float = 5.0
     restart_after_s: float = 120.0
     restart_std: float = 0.1
     unknown_current_c: float = 0.5
     long_step_s: float = 60.0
-    relinearise_soc: float = 0.01
     fast_correlation_s: float = 5.0
-    first_gate: float = 2.0
+    first_gate: float = 1.5
     default_temperature_degc: float = 25.0
+    full_current_c: float = 0.05
+    full_time_s: float = 60.0
+    full_std: float = 0.005
     resistance_correlation_soc: float = 0.3
     resistance_correlation_time_s: float = 14_400.0
     use_resistance_state: bool = True
+    compiled: bool = True
 
 
 class SocEkf:
-    """One filter for every cell, all in one step (NumPy, no loop over cells).
+    """One filter for every cell, all in one step.
 
     Parameters
     ----------
@@ -128,6 +170,7 @@ class SocEkf:
     """
 
     method = "ekf_2rc"
+    sigma_points = False
 
     def __init__(
         self,
@@ -144,25 +187,54 @@ class SocEkf:
         self.model = model
         self.n_cells = n_cells
         self.settings = settings or EkfSettings()
+        self._constants = self._constants_of(model, self.settings)
+        self._compiled = self.settings.compiled and HAS_COMPILER
         self.set_capacity(model.capacity_ah if capacity_ah is None else capacity_ah)
         given = of_cells(np.nan if initial_soc is None else initial_soc, n_cells)
         known = np.isfinite(given)
         std = of_cells(self.settings.initial_soc_std if initial_soc_std is None else initial_soc_std, n_cells)
-        self.x = np.zeros((6, n_cells))
+        self.x = np.zeros((STATES, n_cells))
         self.x[Z] = np.where(known, np.clip(given, 0.0, 1.0), 0.5)
-        self.p = np.zeros((6, 6, n_cells))
-        self.p[Z, Z] = np.where(known, std, self.settings.unknown_soc_std) ** 2
-        self.p[B, B] = (self.settings.current_bias_std_c * self._capacity_ah) ** 2
+        self.upper = np.zeros((len(UPPER[0]), n_cells))
+        self.upper[_ZZ] = np.where(known, std, self.settings.unknown_soc_std) ** 2
+        self.upper[_BB] = (self.settings.current_bias_std_c * self._capacity_ah) ** 2
         self.direction = np.zeros(n_cells)
+        self.doubt = np.ones(n_cells)
         self._known = known.copy()
         self._started = np.zeros(n_cells, bool)
+        self._all_started = False
         self._temperature = np.full(n_cells, self.settings.default_temperature_degc)
         self._temperature_seen = np.zeros(n_cells, bool)
-        self._current = np.zeros(n_cells)
+        self._ones = np.ones(n_cells)
+        self._zeros = np.zeros(n_cells)
         self._blind_s = np.zeros(n_cells)
         self._contradicted_s = np.zeros(n_cells)
-        self._correlated = 1.0
-        self._slow_std = np.zeros(n_cells)
+        self._full_s = np.zeros(n_cells)
+        self._innovation, self._variance, self._limited = np.empty((3, n_cells))
+
+    def _constants_of(self, model: CellModel, s: EkfSettings) -> Constants:
+        return Constants(
+            voltage_noise_v2=s.voltage_noise_std_v**2,
+            bias_std_c=s.current_bias_std_c,
+            bias_walk_s=s.current_bias_walk_s,
+            charge_relative_std=s.charge_relative_std,
+            unknown_soc_var=s.unknown_soc_std**2,
+            unknown_current_c=s.unknown_current_c,
+            gate2=s.gate**2,
+            resistance_correlation_soc=s.resistance_correlation_soc,
+            resistance_correlation_s=s.resistance_correlation_time_s,
+            resistance_state=1.0 if s.use_resistance_state else 0.0,
+            fast_correlation_s=s.fast_correlation_s,
+            sigma_points=1.0 if self.sigma_points else 0.0,
+            doubt_time_s=s.doubt_time_s,
+            most_doubt=s.most_doubt,
+            load_relative_std=s.load_relative_std,
+            correlation_v=model.correlation_v,
+            correlation_s=model.correlation_time_s,
+            fast_overpotential_ratio=model.fast_overpotential_ratio,
+            coulombic_efficiency=model.coulombic_efficiency,
+            hysteresis_soc=model.hysteresis_soc,
+        )
 
     def set_capacity(self, capacity_ah: ArrayLike) -> None:
         """Take over new capacities [Ah], shape () or (n_cells,), for example from the SoH estimator."""
@@ -172,6 +244,11 @@ class SocEkf:
     def capacity_ah(self) -> FloatArray:
         """Capacity of each cell [Ah]."""
         return self._capacity_ah
+
+    @property
+    def p(self) -> FloatArray:
+        """Covariance, shape (6, 6, n_cells); a copy of the triangle that is kept in ``upper``."""
+        return self.upper[_PLACE]
 
     def step(self, sample: SocSample) -> SocEstimate:
         """Predict over the step, then correct with the voltages.
@@ -189,62 +266,105 @@ class SocEkf:
         voltage = of_cells(sample.voltage_v, n)
         current = of_cells(sample.current_a, n)
         quality = np.zeros(n, np.uint8)
-        regular = np.isfinite(dt) and dt > SHORTEST_S
+        regular = bool(np.isfinite(dt) and dt > SHORTEST_S)
         if not regular or dt > self.settings.long_step_s:
             quality |= np.uint8(Quality.TIME_IRREGULAR)
-        has_temperature = self._take_temperature(of_cells(sample.temperature_degc, n), quality)
-        has_current = np.isfinite(current)
-        parameters = self.model.parameters(self.x[Z], self._temperature)
-        slow_std = (
-            parameters.slow_std_v if has_temperature is None else parameters.slow_std_v * has_temperature
-        )
-        self._slow_std = slow_std
-        has_voltage = np.isfinite(voltage) & (voltage > 0.0)
-        fresh = has_voltage & ~self._started
-        if fresh.any():
-            self._start(fresh, voltage, np.where(has_current, current, 0.0), slow_std, parameters, quality)
-            parameters = self.model.parameters(self.x[Z], self._temperature)
-        if regular:
-            # an error that lasts seconds counts once, however often it is sampled
-            self._correlated = 1.0 + 2.0 * self.settings.fast_correlation_s / dt
-            has_charge = self._predict(
-                dt, current, of_cells(sample.charge_increment_ah, n), parameters, slow_std
-            )
-            if not has_charge.all():
-                quality[~has_charge] |= np.uint8(Quality.CURRENT_MISSING)
-        self._current = np.where(has_current, current, self._current)
-        innovation = np.full(n, np.nan)
-        if regular or fresh.any():
-            use = has_voltage & has_current if regular else fresh & has_current
-            if use.any():
-                innovation = self._correct(voltage, use, dt if regular else 0.0, quality)
-        if not has_voltage.all():
+        more_error = self._take_temperature(of_cells(sample.temperature_degc, n), quality)
+        has_current, has_voltage = np.isfinite(current), np.isfinite(voltage) & (voltage > 0.0)
+        all_current, all_voltage = bool(has_current.all()), bool(has_voltage.all())
+        if not all_voltage:
             quality[~has_voltage] |= np.uint8(Quality.VOLTAGE_MISSING)
-        if not has_current.all():
+        if not all_current:
             quality[~has_current] |= np.uint8(Quality.CURRENT_MISSING)
-        guess = ~(self._started | self._known)
-        if guess.any():
-            quality[guess] |= np.uint8(Quality.UNINITIALISED)
+        fresh = None
+        if not self._all_started:
+            fresh = has_voltage & ~self._started
+            if fresh.any():
+                self._start(fresh, voltage, np.where(has_current, current, 0.0), more_error, quality)
+                self._all_started = bool(self._started.all())
+        use = self._ones if all_current and all_voltage else (has_voltage & has_current).astype(float)
+        if regular:
+            charge, known, blind = self._charge(dt, current, of_cells(sample.charge_increment_ah, n), quality)
+            self._advance(
+                dt, current, voltage, use, charge, known, blind, more_error, all_current, all_voltage
+            )
+        elif fresh is not None and fresh.any():
+            nothing = self._zeros
+            self._advance(
+                0.0, current, voltage, use * fresh, nothing, self._ones, nothing, more_error, False, False
+            )
+        else:
+            self._innovation = np.zeros(n)
+            use = self._zeros
+        if regular:
+            self._judge(dt, use, voltage, current, quality)
+        if not (self._all_started or self._known.all()):
+            quality[~(self._started | self._known)] |= np.uint8(Quality.UNINITIALISED)
         return SocEstimate(
             soc=np.minimum(np.maximum(self.x[Z], 0.0), 1.0),
-            soc_std=np.sqrt(self.p[Z, Z]),
+            soc_std=np.sqrt(np.maximum(self.upper[_ZZ], 0.0)),
             current_bias_a=self.x[B].copy(),
-            current_bias_std_a=np.sqrt(self.p[B, B]),
+            current_bias_std_a=np.sqrt(np.maximum(self.upper[_BB], 0.0)),
             resistance_ratio=1.0 + self.x[S],
-            resistance_ratio_std=np.sqrt(self.p[S, S]),
-            innovation_v=innovation,
+            resistance_ratio_std=np.sqrt(np.maximum(self.upper[_SS], 0.0)),
+            innovation_v=self._innovation.copy()
+            if use is self._ones
+            else np.where(use > 0.5, self._innovation, np.nan),
             quality=quality,
             method=self.method,
         )
 
-    def _take_temperature(self, temperature: FloatArray, quality: NDArray[np.uint8]) -> FloatArray | None:
-        """Keep the last temperature where there is none; give the factor on the model error (None: 1)."""
+    def _advance(
+        self,
+        dt: float,
+        current: FloatArray,
+        voltage: FloatArray,
+        use: FloatArray,
+        charge: FloatArray,
+        known: FloatArray,
+        blind: FloatArray,
+        more_error: FloatArray,
+        all_current: bool,
+        all_voltage: bool,
+    ) -> None:
+        """Work one step of the kernel; compiled, or with arrays."""
+        if not all_current:
+            current = np.where(np.isfinite(current), current, self.x[B])
+        if not all_voltage:
+            voltage = np.where(np.isfinite(voltage), voltage, 0.0)
+        k, capacity = self._constants, self._capacity_ah
+        if self._compiled:
+            run_compiled(
+                self.model.table, self.model.axes, self.x, self.upper, self.direction, self.doubt, charge,
+                known, blind, current, voltage, use, more_error, self._temperature, dt, capacity, k,
+                self._innovation, self._variance, self._limited,
+            )  # fmt: skip
+            return
+        efficiency = k.coulombic_efficiency
+        z, moved = predicted_soc(self.x[Z], self.x[B], charge, known, dt, capacity, efficiency)
+        q = self.model.parameters(z, self._temperature)
+        turn = moved * np.where(moved > 0.0, efficiency, 1.0) / capacity / k.hysteresis_soc
+        turned = np.minimum(np.maximum(self.direction + turn, -1.0), 1.0)
+        spread = spread_of(self.upper[_ZZ], k.sigma_points)
+        up = self.model.ocv(z + spread, self._temperature, turned)
+        down = self.model.ocv(z - spread, self._temperature, turned)
+        found = advance(
+            tuple(self.x), tuple(self.upper), self.direction, self.doubt, z, moved, known, blind, current,
+            voltage, use, more_error, dt, capacity, tuple(getattr(q, name) for name in _FIELDS), up, down,
+            spread, k,
+        )  # fmt: skip
+        last = STATES + len(self.upper)
+        self.x, self.upper = np.stack(found[:STATES]), np.stack(found[STATES:last])
+        self.direction, self.doubt, self._innovation, self._variance, self._limited = found[last:]
+
+    def _take_temperature(self, temperature: FloatArray, quality: NDArray[np.uint8]) -> FloatArray:
+        """Keep the last temperature where there is none; give the factor on the model error."""
         fine = np.isfinite(temperature)
         low, high = self.model.fitted_temperature_range_degc
         if fine.all():
             self._temperature = temperature
             self._temperature_seen[:] = True
-            factor = None
+            factor = self._ones
         else:
             self._temperature = np.where(fine, temperature, self._temperature)
             self._temperature_seen |= fine
@@ -255,222 +375,141 @@ class SocEkf:
             quality[outside] |= np.uint8(Quality.OUTSIDE_MODEL)
         return factor
 
+    def _charge(
+        self, dt: float, current: FloatArray, increment_ah: FloatArray, quality: NDArray[np.uint8]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Charge of the step [Ah], 1 where it is known, and the variance of SoC where it is not."""
+        measured = np.isfinite(increment_ah)
+        charge = np.where(measured, increment_ah, current * (dt / 3600.0))
+        known = np.isfinite(charge) if dt <= self.settings.long_step_s else measured
+        if known.all():
+            self._blind_s[:] = 0.0
+            return charge, self._ones, self._zeros
+        quality[~known] |= np.uint8(Quality.CURRENT_MISSING)
+        # an unmeasured current keeps its sign for long: the deviation, not the variance, grows with time
+        since, now = self._blind_s, np.where(known, 0.0, self._blind_s + dt)
+        rate = self.settings.unknown_current_c / 3600.0
+        blind = np.where(known, 0.0, rate * rate * (now * now - since * since))
+        self._blind_s = now
+        return np.where(known, charge, 0.0), known.astype(float), blind
+
     def _start(
         self,
         fresh: NDArray[np.bool_],
         voltage: FloatArray,
         current: FloatArray,
-        slow_std: FloatArray,
-        p: CellParameters,
+        more_error: FloatArray,
         quality: NDArray[np.uint8],
     ) -> None:
         """Set the state of cells whose first voltage is here; the correction then gives it its weight."""
         settings = self.settings
-        start_std = np.sqrt(slow_std**2 + settings.rest_std_v**2 + p.half_gap_v**2)
+        p = self.model.parameters(self.x[Z], self._temperature)
+
+        def error_std(q: CellParameters) -> FloatArray:
+            slow = q.slow_std_v * more_error
+            return np.asarray(np.sqrt(slow**2 + settings.rest_std_v**2 + q.half_gap_v**2))
+
         open_circuit = voltage - p.instant_v(current)
         # under load nobody knows for how long: the pairs may hold anything up to the present current
         polarised = (p.r1_ohm + p.r2_ohm) * np.abs(current)
-        doubt = np.sqrt(p.chord_v**2 * self.p[Z, Z] + start_std**2 + polarised**2)
+        unsure = p.resistance_relative_std * np.abs(p.instant_v(current))
+        doubt = np.sqrt(p.chord_v**2 * self.upper[_ZZ] + error_std(p) ** 2 + polarised**2 + unsure**2)
         wrong = fresh & self._known & (np.abs(open_circuit - p.ocv_v) > settings.first_gate * doubt)
         if wrong.any():
             quality[wrong] |= np.uint8(Quality.RESTARTED)
-            self.p[Z, Z] = np.where(wrong, settings.unknown_soc_std**2, self.p[Z, Z])
+            self.upper[_ZZ] = np.where(wrong, settings.unknown_soc_std**2, self.upper[_ZZ])
         guess = fresh & (wrong | ~self._known)
         if guess.any():
             found = self.model.soc_from_ocv(np.where(guess, open_circuit, np.nan), self._temperature)
             self.x[Z] = np.where(guess, found, self.x[Z])
+            p = self.model.parameters(self.x[Z], self._temperature)
         resting = np.abs(current) < self._capacity_ah / 50.0
         pairs = np.where(resting, 0.0, np.abs(current))
         for row in (I1, I2):
+            place = _PLACE[row, row]
             self.x[row] = np.where(fresh, 0.5 * np.where(resting, 0.0, current), self.x[row])
-            self.p[row, row] = np.where(fresh, (0.5 * pairs) ** 2, self.p[row, row])
-        self.p[E, E] = np.where(fresh, start_std**2, self.p[E, E])
+            self.upper[place] = np.where(fresh, (0.5 * pairs) ** 2, self.upper[place])
+        self.upper[_EE] = np.where(fresh, error_std(p) ** 2, self.upper[_EE])
         if settings.use_resistance_state:
-            self.p[S, S] = np.where(fresh, p.resistance_relative_std**2, self.p[S, S])
-        self._started |= fresh
+            self.upper[_SS] = np.where(fresh, p.resistance_relative_std**2, self.upper[_SS])
+        self._started = self._started | fresh
 
-    def _predict(
+    def _judge(
         self,
         dt: float,
-        current: FloatArray,
-        increment_ah: FloatArray,
-        p: CellParameters,
-        slow_std: FloatArray,
-    ) -> NDArray[np.bool_]:
-        """Move state and covariance over ``dt`` seconds; give where the charge of the step is known."""
-        settings, capacity = self.settings, self._capacity_ah
-        measured = np.isfinite(increment_ah)
-        fallback = current * (dt / 3600.0)
-        charge = np.where(measured, increment_ah, fallback)
-        known = np.isfinite(charge) if dt <= settings.long_step_s else measured
-        x = self.x
-        bias = x[B]
-        if known.all():
-            self._blind_s[:] = 0.0
-            blind_variance: FloatArray | float = 0.0
-            charge_true = charge - bias * (dt / 3600.0)
-            on: FloatArray | float = 1.0
-        else:
-            # an unmeasured current keeps its sign for long: the deviation, not the variance, grows with time
-            since, now = self._blind_s, np.where(known, 0.0, self._blind_s + dt)
-            rate = settings.unknown_current_c / 3600.0
-            blind_variance = np.where(known, 0.0, rate * rate * (now * now - since * since))
-            self._blind_s = now
-            charge_true = np.where(known, charge - bias * (dt / 3600.0), 0.0)
-            on = known.astype(float)
-        most = MOST_C * capacity
-        mean_current = np.minimum(np.maximum(charge_true * (3600.0 / dt), -most), most)
-        efficiency = np.where(charge_true > 0.0, self.model.coulombic_efficiency, 1.0)
-        per_ah = efficiency / capacity
-        moved = charge_true * per_ah
-        a1 = np.exp(-dt / p.tau1_s)
-        a2 = np.exp(-dt / p.tau2_s)
-        distance = np.abs(moved)
-        swept = p.chord_v * distance
-        forget_e = np.exp(-swept / self.model.correlation_v - dt / self.model.correlation_time_s)
-        forget_s = np.exp(
-            -distance / settings.resistance_correlation_soc - dt / settings.resistance_correlation_time_s
-        )
-        x[Z] += moved
-        x[I1] = a1 * x[I1] + (1.0 - a1) * mean_current
-        x[I2] = a2 * x[I2] + (1.0 - a2) * mean_current
-        x[S] *= forget_s
-        x[E] *= forget_e
-        self.direction = np.minimum(np.maximum(self.direction + moved / self.model.hysteresis_soc, -1.0), 1.0)
-        # F = diag(f) but for dz+/db: covariance by outer scaling instead of matrix products
-        f = np.ones((6, self.n_cells))
-        f[I1], f[I2], f[S], f[E] = a1, a2, forget_s, forget_e
-        fp = f[:, None] * self.p
-        drift = -per_ah * (dt / 3600.0) * on
-        fp[Z] += drift * self.p[B]
-        new = fp * f
-        new[:, Z] += fp[:, B] * drift
-        new[Z, Z] += settings.charge_relative_std**2 * distance + blind_variance
-        new[B, B] += (settings.current_bias_std_c * capacity) ** 2 * (dt / settings.current_bias_walk_s)
-        swing = (p.pair_relative_std * mean_current) ** 2
-        new[I1, I1] += swing * (1.0 - a1 * a1)
-        new[I2, I2] += swing * (1.0 - a2 * a2)
-        if not known.all():
-            spread = np.where(known, 0.0, settings.unknown_current_c * capacity) ** 2
-            new[I1, I1] += spread * (1.0 - a1 * a1)
-            new[I2, I2] += spread * (1.0 - a2 * a2)
-        new[E, E] += slow_std**2 * (1.0 - forget_e * forget_e)
-        if settings.use_resistance_state:
-            new[S, S] += p.resistance_relative_std**2 * (1.0 - forget_s * forget_s)
-        self.p = new
-        x[Z] = np.minimum(np.maximum(x[Z], SOC_LOW), SOC_HIGH)
-        # nobody can be less certain than "anywhere": bounds what an endless gap does
-        self._limit_variance()
-        return np.asarray(known)
-
-    def _limit_variance(self) -> None:
-        limit = self.settings.unknown_soc_std**2
-        over = self.p[Z, Z] > limit
-        if over.any():
-            # scaling row and column keeps the matrix positive semidefinite
-            scale = np.where(over, np.sqrt(limit / np.maximum(self.p[Z, Z], limit)), 1.0)
-            self.p[Z] *= scale
-            self.p[:, Z] *= scale
-
-    def _expected(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Give for a state its voltage (n,), the Jacobian (6, n) and the variance of the white noise (n,)."""
-        p = self.model.parameters(x[Z], self._temperature)
-        u = self._current - x[B]
-        instant = p.instant_v(u)
-        ratio = 1.0 + x[S]
-        pairs = p.r1_ohm * x[I1] + p.r2_ohm * x[I2]
-        expected = p.ocv_v + p.half_gap_v * self.direction + ratio * instant + pairs + x[E]
-        h = np.empty((6, self.n_cells))
-        # the tangent would change with every correction, and each change look like new knowledge
-        h[Z] = p.chord_v + p.dhalf_gap_dsoc_v * self.direction
-        h[I1] = p.r1_ohm
-        h[I2] = p.r2_ohm
-        # an offset is seen by the charge it moves; its voltage drop is lost in the error of the model
-        h[B] = 0.0
-        h[S] = instant
-        h[E] = 1.0
-        noise = (
-            self.settings.voltage_noise_std_v**2
-            + self._correlated * (self.model.fast_overpotential_ratio * instant) ** 2
-        )
-        return expected, h, noise
-
-    def _correct(
-        self,
+        use: FloatArray,
         voltage: FloatArray,
-        use: NDArray[np.bool_],
-        dt: float,
+        current: FloatArray,
         quality: NDArray[np.uint8],
-    ) -> FloatArray:
-        """Correct where ``use``; give the innovation [V]."""
+    ) -> None:
+        """After a step: what lost weight, what contradicts the estimate for long, what is full."""
         settings = self.settings
-        expected, h, noise = self._expected(self.x)
-        innovation = np.where(use, voltage - expected, 0.0)
-        ph = (self.p * h).sum(axis=1)
-        variance = (h * ph).sum(axis=0)
-        squared = innovation * innovation
-        # contradiction that lasts: the SoC itself must be wrong
-        against = squared > settings.restart_sigma**2 * (variance + noise)
-        against |= np.abs(self.x[E]) > settings.restart_sigma * self._slow_std
-        self._contradicted_s = np.where(
-            use, np.where(against, self._contradicted_s + dt, 0.0), self._contradicted_s
-        )
-        restart = self._contradicted_s > settings.restart_after_s
-        if restart.any():
-            quality[restart] |= np.uint8(Quality.RESTARTED)
-            innovation = innovation + np.where(restart, self.x[E], 0.0)
-            squared = innovation * innovation
-            self._reopen(restart)
-            ph = (self.p * h).sum(axis=1)
-            variance = (h * ph).sum(axis=0)
-        limited = squared > settings.gate**2 * (variance + noise)
+        limited = self._limited > 0.5
         if limited.any():
             quality[limited] |= np.uint8(Quality.INNOVATION_LIMITED)
-            noise = np.where(limited, squared / settings.gate**2 - variance, noise)
-        gain = np.where(use, ph / (variance + noise), 0.0)
-        change = gain * innovation
-        if np.abs(change[Z]).max() > settings.relinearise_soc:
-            change, gain, h = self._iterate(voltage, use, noise, change)
-        self.x += change
-        # Joseph form, (I - K h') P (I - K h')' + K R K', with rank-one products only
-        ap = self.p - gain[:, None] * (self.p * h).sum(axis=1)
-        aph = (ap * h).sum(axis=1)
-        new = ap - aph[:, None] * gain + (gain * noise)[:, None] * gain
-        self.p = 0.5 * (new + new.transpose(1, 0, 2))
-        self.x[Z] = np.minimum(np.maximum(self.x[Z], SOC_LOW), SOC_HIGH)
-        self.x[S] = np.minimum(np.maximum(self.x[S], -0.6), 3.0)
-        return np.where(use, innovation, np.nan)
+        squared = self._innovation * self._innovation
+        against = squared > settings.restart_sigma**2 * self._variance
+        large = np.abs(self.x[E]) > _SMALL_V
+        if large.any():
+            against |= large & (np.abs(self.x[E]) > settings.restart_sigma * self._slow_std())
+        if against.any() or self._contradicted_s.any():
+            counted = np.where(against, self._contradicted_s + dt, 0.0)
+            self._contradicted_s = np.where(use > 0.5, counted, self._contradicted_s)
+            restart = self._contradicted_s > settings.restart_after_s
+            if restart.any():
+                quality[restart] |= np.uint8(Quality.RESTARTED)
+                self._reopen(restart)
+        full = (
+            (voltage > self.model.voltage_max_v - 0.01)
+            & (current >= 0.0)
+            & (current < settings.full_current_c * self._capacity_ah)
+            & (self._temperature > 5.0)
+        )
+        if full.any() or self._full_s.any():
+            self._full_s = np.where(full, self._full_s + dt, 0.0)
+            full = self._full_s > settings.full_time_s
+            if full.any():
+                self._anchor(full, 1.0, settings.full_std)
+
+    def _slow_std(self) -> FloatArray:
+        """Standard deviation that the slow model error may have now [V]."""
+        p = self.model.parameters(self.x[Z], self._temperature)
+        load = (p.r0_ohm + p.r1_ohm) * np.abs(self.x[I1]) + p.r2_ohm * np.abs(self.x[I2])
+        return np.asarray(np.hypot(p.slow_std_v, self.settings.load_relative_std * load))
+
+    def _anchor(self, where: NDArray[np.bool_], soc: float, std: float) -> None:
+        """Correct cells with a state of charge that is known by definition; no repetition makes it surer."""
+        self._full_s = np.where(where, -1e9, self._full_s)  # once for each time that it fills
+        row = _PLACE[Z]
+        column = self.upper[row]
+        gain = np.where(where, column / (column[0] + std**2), 0.0)
+        self.x += gain * (soc - self.x[Z])
+        for place, (first, second) in enumerate(zip(*UPPER, strict=True)):
+            self.upper[place] -= gain[first] * column[second]
+        self.x[Z] = np.clip(self.x[Z], SOC_LOW, SOC_HIGH)
 
     def _reopen(self, where: NDArray[np.bool_]) -> None:
         """Doubt the SoC again and forget the model error: what they explained together was not so."""
         self._contradicted_s = np.where(where, 0.0, self._contradicted_s)
+        self.doubt = np.where(where, 1.0, self.doubt)
         self.x[E] = np.where(where, 0.0, self.x[E])
-        soc_std = np.hypot(self.settings.restart_std, np.sqrt(self.p[Z, Z]))
-        for row, std in ((Z, soc_std), (E, self._slow_std)):
-            self.p[row] = np.where(where, 0.0, self.p[row])
-            self.p[:, row] = np.where(where, 0.0, self.p[:, row])
-            self.p[row, row] = np.where(where, std**2, self.p[row, row])
+        slow_std = self._slow_std()
+        soc_var = self.settings.restart_std**2 + self.upper[_ZZ]
+        for row, variance in ((Z, soc_var), (E, slow_std**2)):
+            places = _PLACE[row]
+            self.upper[places] = np.where(where, 0.0, self.upper[places])
+            self.upper[_PLACE[row, row]] = np.where(where, variance, self.upper[_PLACE[row, row]])
 
-    def _iterate(
-        self, voltage: FloatArray, use: NDArray[np.bool_], noise: FloatArray, change: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Relinearise a correction that moves the SoC far (iterated EKF: Gelb, ch. 6; Gauss-Newton with
-        halved steps).
 
-        The slope of the OCV differs several times between states of charge; a covariance computed with the
-        slope of the wrong place would be trusted for an hour.
-        """
-        gain = h = np.zeros_like(change)
-        for _ in range(12):
-            point = self.x + change
-            point[Z] = np.minimum(np.maximum(point[Z], SOC_LOW), SOC_HIGH)
-            moved = point - self.x
-            expected, h, _ = self._expected(point)
-            ph = (self.p * h).sum(axis=1)
-            gain = np.where(use, ph / ((h * ph).sum(axis=0) + noise), 0.0)
-            wanted = gain * np.where(use, voltage - expected + (h * moved).sum(axis=0), 0.0)
-            step = wanted - moved
-            change = moved + np.where(np.abs(step[Z]) > 0.02, 0.5, 1.0) * step
-            if np.abs(step[Z]).max() < 1e-3:
-                break
-        return change, gain, h
+class SocSigmaPoint(SocEkf):
+    """The same filter with sigma points over the open-circuit voltage; parameters as :class:`SocEkf`."""
+
+    method = "sigma_point"
+    sigma_points = True
+
+
+_FIELDS = (
+    "ocv_v", "half_gap_v", "docv_dsoc_v", "dhalf_gap_dsoc_v", "r0_ohm", "kinetic_resistance_ohm",
+    "kinetic_current_a", "r1_ohm", "tau1_s", "r2_ohm", "tau2_s", "slow_std_v", "resistance_relative_std",
+    "pair_relative_std", "chord_v",
+)  # fmt: skip

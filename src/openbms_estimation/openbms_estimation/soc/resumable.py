@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
@@ -9,17 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openbms_estimation.soc.coulomb_counter import CoulombCounter
-from openbms_estimation.soc.ekf import I1, I2, SOC_HIGH, SOC_LOW, B, E, S, SocEkf, Z
+from openbms_estimation.soc.ekf import I1, I2, SOC_HIGH, SOC_LOW, B, E, S, SocEkf, SocSigmaPoint, Z
 from openbms_estimation.soc.estimate import SocEstimate, SocEstimator, SocSample, of_cells
+from openbms_estimation.soc.kernel import UPPER
 
-__all__ = ["Resumable", "ResumableCounter", "ResumableEkf"]
+__all__ = ["Resumable", "ResumableCounter", "ResumableEkf", "ResumableSigmaPoint"]
 
 FloatArray = NDArray[np.float64]
 
 CONTRADICTION = 4.0
 """A first rest voltage further than this many standard deviations from what was stored overrules it."""
 _REST_C = 0.02
-_UPPER = np.triu_indices(6)
 
 
 @runtime_checkable
@@ -62,11 +63,23 @@ class ResumableEkf(SocEkf):
         self.contradicted: NDArray[np.intp] = np.empty(0, np.intp)
         self._unchecked = False
 
+    def expected_voltage(self, current_a: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Voltage that the present state stands for [V], and its variance [V²]; shape (n_cells,)."""
+        cell = self.model.parameters(self.x[Z], self._temperature)
+        instant = cell.instant_v(current_a - self.x[B])
+        expected = cell.ocv_v + cell.half_gap_v * self.direction + (1.0 + self.x[S]) * instant
+        expected = expected + cell.r1_ohm * self.x[I1] + cell.r2_ohm * self.x[I2] + self.x[E]
+        h = np.stack(
+            [cell.chord_v, cell.r1_ohm, cell.r2_ohm, np.zeros(self.n_cells), instant, np.ones(self.n_cells)]
+        )
+        variance = (h * (self.p * h).sum(axis=1)).sum(axis=0) + self.settings.voltage_noise_std_v**2
+        return np.asarray(expected), np.asarray(variance)
+
     def state(self) -> dict[str, FloatArray]:
         """Give the state as arrays of which the last axis is the cell (covariance: its upper triangle)."""
         return {
             "x": self.x.copy(),
-            "p": self.p[_UPPER],
+            "p": self.upper.copy(),
             "direction": self.direction.copy(),
             "temperature_degc": self._temperature.copy(),
             "started": (self._started | self._known).astype(float),
@@ -86,7 +99,7 @@ class ResumableEkf(SocEkf):
             {"x": (6, n), "p": (21, n), "direction": (n,), "temperature_degc": (n,), "started": (n,)},
         )
         p = np.zeros((6, 6, n))
-        p[_UPPER] = upper
+        p[UPPER] = upper
         p = p + p.transpose(1, 0, 2)
         p[np.arange(6), np.arange(6)] /= 2.0
         least = np.linalg.eigvalsh(p.transpose(2, 0, 1)).min()
@@ -94,7 +107,9 @@ class ResumableEkf(SocEkf):
             raise ValueError("p is no covariance")
         if x[Z].min() < SOC_LOW or x[Z].max() > SOC_HIGH:
             raise ValueError("x holds states of charge that do not exist")
-        self.x, self.p = x.copy(), p
+        self.x, self.upper = x.copy(), upper.copy()
+        self.doubt = np.ones(n)
+        self._all_started = False
         self.direction, self._temperature = np.clip(direction, -1.0, 1.0), temperature.copy()
         self._started = started > 0.5
         self._known = self._started.copy()
@@ -132,20 +147,24 @@ class ResumableEkf(SocEkf):
             self.x[row] += (1.0 - f[row]) * mean_a
         self.x[Z] = np.clip(self.x[Z] + moved, SOC_LOW, SOC_HIGH)
         self.direction = np.clip(self.direction + moved / self.model.hysteresis_soc, -1.0, 1.0)
-        self.p = f[:, None] * self.p * f
-        self.p[Z, Z] += soc_std**2 + (settings.charge_relative_std * moved) ** 2
+        p = f[:, None] * self.p * f
+        p[Z, Z] += soc_std**2 + (settings.charge_relative_std * moved) ** 2
         spread = (current_std_c * capacity) ** 2
         for row in (I1, I2):
-            self.p[row, row] += spread * (1.0 - f[row] ** 2)
-        self.p[E, E] += cell.slow_std_v**2 * (1.0 - f[E] ** 2)
+            p[row, row] += spread * (1.0 - f[row] ** 2)
+        p[E, E] += cell.slow_std_v**2 * (1.0 - f[E] ** 2)
         if settings.use_resistance_state:
-            self.p[S, S] += cell.resistance_relative_std**2 * (1.0 - f[S] ** 2)
-        self._widen_bias((settings.current_bias_std_c * capacity) ** 2, dt_s / settings.current_bias_walk_s)
-        self._limit_variance()
-
-    def _widen_bias(self, prior: FloatArray, share: float) -> None:
-        """Let the sensor's offset wander, but never beyond what an unknown sensor may have."""
-        self.p[B, B] += np.minimum(prior * share, np.maximum(prior - self.p[B, B], 0.0))
+            p[S, S] += cell.resistance_relative_std**2 * (1.0 - f[S] ** 2)
+        # the sensor's offset may wander, but never beyond what an unknown sensor may have
+        prior = (settings.current_bias_std_c * capacity) ** 2
+        p[B, B] += np.minimum(prior * dt_s / settings.current_bias_walk_s, np.maximum(prior - p[B, B], 0.0))
+        # nor is a cell ever less certain than anywhere; scaling row and column keeps the matrix positive
+        limit = settings.unknown_soc_std**2
+        scale = np.sqrt(limit / np.maximum(p[Z, Z], limit))
+        p[Z] *= scale
+        p[:, Z] *= scale
+        self.upper = p[UPPER]
+        self.doubt = 1.0 + (self.doubt - 1.0) * math.exp(-dt_s / settings.doubt_time_s)
 
     def step(self, sample: SocSample) -> SocEstimate:
         """Take a sample; the first one after a resumption is compared with what was stored."""
@@ -159,9 +178,7 @@ class ResumableEkf(SocEkf):
         if not np.isfinite(voltage).any():
             return  # nothing to compare with yet
         self._unchecked = False
-        self._current = np.where(np.isfinite(current), current, 0.0)
-        expected, h, noise = self._expected(self.x)
-        variance = (h * (self.p * h).sum(axis=1)).sum(axis=0) + noise
+        expected, variance = self.expected_voltage(np.where(np.isfinite(current), current, 0.0))
         at_rest = np.abs(current) < _REST_C * self.capacity_ah
         wrong = at_rest & self._started & ((voltage - expected) ** 2 > CONTRADICTION**2 * variance)
         self.contradicted = np.flatnonzero(wrong)
@@ -173,10 +190,17 @@ class ResumableEkf(SocEkf):
         self._known &= ~where
         self.x[:, where] = 0.0
         self.x[Z, where] = 0.5
-        self.p[:, :, where] = 0.0
-        self.p[Z, Z, where] = self.settings.unknown_soc_std**2
-        self.p[B, B, where] = (self.settings.current_bias_std_c * self.capacity_ah[where]) ** 2
-        self.direction[where] = 0.0
+        p = self.p
+        p[:, :, where] = 0.0
+        p[Z, Z, where] = self.settings.unknown_soc_std**2
+        p[B, B, where] = (self.settings.current_bias_std_c * self.capacity_ah[where]) ** 2
+        self.upper = p[UPPER]
+        self.direction[where], self.doubt[where] = 0.0, 1.0
+        self._all_started = False
+
+
+class ResumableSigmaPoint(ResumableEkf, SocSigmaPoint):
+    """The sigma-point filter, with its state to be kept; parameters as :class:`SocEkf`."""
 
 
 class ResumableCounter(CoulombCounter):

@@ -14,11 +14,11 @@ from hypothesis.extra import numpy as hnp
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
 from openbms_core.resources import find_config
-from openbms_estimation.soc.ekf import EkfSettings, SocEkf
+from openbms_estimation.soc.ekf import EkfSettings, SocEkf, SocSigmaPoint
 from openbms_estimation.soc.estimate import Quality, SocSample
 
 MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
-OPEN = EkfSettings(gate=1e9, restart_sigma=1e9, first_gate=1e9, relinearise_soc=1e9)
+OPEN = EkfSettings(gate=1e9, restart_sigma=1e9, first_gate=1e9, most_doubt=1.0)
 
 
 def drive(seconds: int, seed: int = 1) -> np.ndarray:
@@ -73,15 +73,20 @@ class Oracle:
     def predict(self, i: float, dt: float) -> None:
         s, q = OPEN, MODEL.capacity_ah
         x = self.f.x[:, 0]
-        p = MODEL.parameters(x[0], self.t)
         mean = i - x[3]
         moved = mean * dt / 3600 / q
+        p = MODEL.parameters(x[0] + moved, self.t)
         a1, a2 = np.exp(-dt / p.tau1_s), np.exp(-dt / p.tau2_s)
-        fe = np.exp(-p.chord_v * abs(moved) / MODEL.correlation_v - dt / MODEL.correlation_time_s)
+        self.direction = float(np.clip(self.direction + moved / MODEL.hysteresis_soc, -1, 1))
+        slope = self.slope(x[0] + moved)
+        fe = np.exp(-slope * abs(moved) / MODEL.correlation_v - dt / MODEL.correlation_time_s)
         fs = np.exp(-abs(moved) / s.resistance_correlation_soc - dt / s.resistance_correlation_time_s)
         self.f.F = np.diag([1, a1, a2, 1, fs, fe]).astype(float)
         self.f.F[0, 3] = -dt / 3600 / q
         swing = (p.pair_relative_std * mean) ** 2
+        between = 0.4 * p.half_gap_v * (1 - self.direction**2)
+        i1, i2 = a1 * x[1] + (1 - a1) * mean, a2 * x[2] + (1 - a2) * mean
+        load = s.load_relative_std * ((p.r0_ohm + p.r1_ohm) * abs(i1) + p.r2_ohm * abs(i2))
         self.f.Q = np.diag(
             [
                 s.charge_relative_std**2 * abs(moved),
@@ -89,17 +94,19 @@ class Oracle:
                 swing * (1 - a2**2),
                 (s.current_bias_std_c * q) ** 2 * dt / s.current_bias_walk_s,
                 p.resistance_relative_std**2 * (1 - fs**2),
-                p.slow_std_v**2 * (1 - fe**2),
+                (p.slow_std_v**2 + load**2 + between**2) * (1 - fe**2),
             ]
         ).astype(float)
         moved_x = self.f.F @ x
         moved_x[0] = x[0] + moved
-        moved_x[1] = a1 * x[1] + (1 - a1) * mean
-        moved_x[2] = a2 * x[2] + (1 - a2) * mean
-        self.direction = float(np.clip(self.direction + moved / MODEL.hysteresis_soc, -1, 1))
+        moved_x[1], moved_x[2] = i1, i2
         self.f.predict_x = lambda u=0: None
         self.f.predict()
         self.f.x = moved_x[:, None]
+
+    def slope(self, soc: float) -> float:
+        up, down = MODEL.ocv([soc + 0.02, soc - 0.02], self.t, self.direction)
+        return float((up - down) / 0.04)
 
     def update(self, v: float, i: float, dt: float) -> None:
         def voltage(x: np.ndarray) -> np.ndarray:
@@ -110,7 +117,7 @@ class Oracle:
 
         def jacobian(x: np.ndarray) -> np.ndarray:
             p = MODEL.parameters(x[0, 0], self.t)
-            slope = p.chord_v + p.dhalf_gap_dsoc_v * self.direction
+            slope = self.slope(x[0, 0])
             return np.array([[slope, p.r1_ohm, p.r2_ohm, 0.0, p.instant_v(i - x[3, 0]), 1.0]], float)
 
         p = MODEL.parameters(self.f.x[0, 0], self.t)
@@ -120,7 +127,8 @@ class Oracle:
         self.f.update(np.array([[v]]), jacobian, voltage)
 
 
-def test_batch_equals_one_filterpy_filter_per_cell() -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_batch_equals_one_filterpy_filter_per_cell(compiled: bool) -> None:
     cells, steps, dt = 4, 200, 1.0
     start = np.array([0.85, 0.7, 0.55, 0.4])
     temperatures = np.array([25.0, 10.0, 0.0, -8.0])
@@ -130,7 +138,7 @@ def test_batch_equals_one_filterpy_filter_per_cell() -> None:
         [cell_voltage(current, z + 0.01, t)[0] for z, t in zip(start, temperatures, strict=True)], 1
     )
     volts += rng.normal(0, 0.003, volts.shape)
-    ekf = SocEkf(MODEL, cells, initial_soc=start, settings=OPEN)
+    ekf = SocEkf(MODEL, cells, initial_soc=start, settings=replace(OPEN, compiled=compiled))
     # one sample at rest sets the start of both without a correction
     ekf.step(SocSample(0.0, np.nan, volts[0], temperatures))
     oracles = [Oracle(z, t) for z, t in zip(start, temperatures, strict=True)]
@@ -318,3 +326,36 @@ def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         EkfSettings().gate = 1.0  # type: ignore[misc]
     assert replace(EkfSettings(), gate=1.0).gate == 1.0
+
+
+@pytest.mark.parametrize("kind", [SocEkf, SocSigmaPoint])
+def test_compiled_and_numpy_agree(kind: type[SocEkf]) -> None:
+    rng = np.random.default_rng(4)
+    filters = [kind(MODEL, 5, settings=EkfSettings(compiled=compiled)) for compiled in (True, False)]
+    start = np.linspace(0.2, 0.95, 5)
+    for i in drive(150):
+        voltage = MODEL.ocv(start, 5.0) + 0.04 * i + rng.normal(0, 0.004, 5)
+        voltage[rng.random(5) < 0.05] = np.nan
+        current = np.where(rng.random(5) < 0.05, np.nan, i)
+        found = [ekf.step(SocSample(1.0, current, voltage, 5.0)) for ekf in filters]
+        assert found[0].soc == pytest.approx(found[1].soc, abs=1e-9)
+        assert found[0].soc_std == pytest.approx(found[1].soc_std, abs=1e-9)
+        assert np.array_equal(found[0].quality, found[1].quality)
+
+
+def test_sigma_points_of_a_straight_curve_are_the_ekf() -> None:
+    """With a small doubt both take the same slope; the sigma points then add nothing."""
+    current = drive(200)
+    voltage, _ = cell_voltage(current, 0.8, 25.0)
+    narrow, sigma = SocEkf(MODEL, 1, initial_soc=0.8), SocSigmaPoint(MODEL, 1, initial_soc=0.8)
+    assert run(sigma, current, voltage[:, None])[-1] == pytest.approx(
+        run(narrow, current, voltage[:, None])[-1], abs=0.004
+    )
+
+
+def test_full_is_full_by_definition() -> None:
+    ekf = SocEkf(MODEL, 1, initial_soc=0.93)
+    for _ in range(200):
+        ekf.step(SocSample(1.0, 0.02 * MODEL.capacity_ah, [MODEL.voltage_max_v], 25.0))
+    assert ekf.x[0, 0] == pytest.approx(1.0, abs=0.02)
+    assert np.sqrt(ekf.p[0, 0, 0]) < 0.01
