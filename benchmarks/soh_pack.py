@@ -12,9 +12,11 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from soh_report.page import printed_to
 
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_config
@@ -26,6 +28,8 @@ from openbms_estimation.soh.resistance import REFERENCE_DEGC
 from openbms_sim.plant.cell import NMC_18650, CellBank, Spread
 
 FloatArray = NDArray[np.float64]
+
+COMMAND = ".venv/bin/openbms-env python benchmarks/soh_pack.py"
 
 CELLS, PARALLEL = 96, 18
 RATED_AH = NMC_18650.capacity_ah * PARALLEL
@@ -177,10 +181,17 @@ class CellFilter:
 def main() -> None:
     """Drive packs and print the errors of their state of health."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--packs", type=int, default=3)
+    parser.add_argument("--packs", type=int, default=2)
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="write what is printed to this page too")
     options = parser.parse_args()
+    with printed_to(options.output, COMMAND):
+        judge(options)
+
+
+def judge(options: argparse.Namespace) -> None:
+    """Run and print."""
     pack = pack_50_ah()
     errors, covered, named = [], [], 0
     for seed in range(options.seed, options.seed + options.packs):

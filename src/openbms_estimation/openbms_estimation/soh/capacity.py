@@ -39,7 +39,7 @@ class CapacitySettings:
 
     forgetting: float = 0.98
     least_soc: float = 0.3
-    prior_std: float = 0.05
+    prior_std: float = 0.1
 
     def __post_init__(self) -> None:
         if not (0.0 < self.forgetting <= 1.0 and 0.0 <= self.least_soc < 1.0 and self.prior_std > 0.0):

@@ -67,7 +67,7 @@ class FilterSettings:
 
     mode: float = 0.003
     resistance_c: float = 0.002
-    local: float = 0.008
+    local: float = 0.006
     mode_rate: float = 0.0004
     resistance_rate_c: float = 0.00004
     mode_rate_start: float = 0.002
@@ -75,14 +75,14 @@ class FilterSettings:
     rate_lasts: float = 50.0
     resistance_share_v: float = 0.3
     neighbours: float = 0.08
-    both_branches: float = 0.5
+    both_branches: float = 0.8
     voltage_std_v: float = 0.005
     charge_std: float = 0.002
     full_std: float = 0.004
     speeds: tuple[float, ...] = (0.3, 0.55, 1.0, 1.8, 3.3)
     speed_prior: tuple[float, ...] = (0.1, 0.2, 0.4, 0.2, 0.1)
     speed_memory: float = 0.95
-    floor: float = 0.008
+    floor: float = 0.010
 
 
 # factors on mode, further resistance and parts; factor on the variance of the window; belief

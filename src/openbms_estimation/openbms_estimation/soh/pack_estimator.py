@@ -202,6 +202,7 @@ class PackSohEstimator:
         gain = np.where(measured, self.settings.gain_std * found.capacity_ah, 0.0)
         std = np.hypot(found.capacity_std_ah, gain)
         usable = usable_capacity(soc.cell_soc, found.capacity_ah, self.layout.strings)
+        weakest = usable.weakest if usable.weakest >= 0 and measured[usable.weakest] else -1
         rated = self.rated_cell_ah * self.layout.strings
         lowest = found.capacity_ah.reshape(self.layout.strings, -1).argmin(axis=1)
         of_lowest = std.reshape(self.layout.strings, -1)[np.arange(self.layout.strings), lowest]
@@ -218,8 +219,8 @@ class PackSohEstimator:
             rated_capacity_ah=rated,
             usable_capacity_now_ah=usable.now_ah,
             usable_capacity_balanced_ah=usable.balanced_ah,
-            weakest_cell=usable.weakest,
-            weakest_probability=_least_probability(found.capacity_ah, found.capacity_std_ah, usable.weakest),
+            weakest_cell=weakest,
+            weakest_probability=_least_probability(found.capacity_ah, found.capacity_std_ah, weakest),
             cell_capacity_ah=found.capacity_ah,
             cell_capacity_std_ah=std,
             cell_capacity_pairs=found.pairs.astype(np.uint32),

@@ -115,6 +115,7 @@ def test_before_a_pair_the_capacity_is_the_rated_one_and_says_so(pack) -> None:
     np.testing.assert_allclose(found.cell_capacity_ah, estimator.rated_cell_ah)
     assert (found.cell_capacity_std_ah > 0.04 * estimator.rated_cell_ah).all()
     assert np.isnan(found.cell_resistance_ohm).all()
+    assert found.weakest_cell == -1 and math.isnan(found.weakest_probability)
 
 
 def test_small_changes_teach_nothing(pack) -> None:

@@ -1,0 +1,1 @@
+"""What the benchmarks of the state of health share."""
