@@ -21,7 +21,6 @@ SEVEN = tuple(name for name in FAULTS if name != "open_wire")
 class Campaign:
     """Everything that was run."""
 
-    method: str
     held_out: bool
     episodes: dict[str, list[Episode]] = field(default_factory=dict)
     logs: list[dict[str, Any]] = field(default_factory=list)
@@ -34,7 +33,6 @@ class Campaign:
     def as_dict(self) -> dict[str, Any]:
         """Give it for JSON."""
         return {
-            "method": self.method,
             "held_out_seeds": self.held_out,
             "duration_s": round(self.duration_s, 1),
             "groups": {
@@ -75,7 +73,9 @@ def _confusion(episodes: list[Episode]) -> list[str]:
         spent = f"{np.median(hours):.1f} ({max(hours):.1f})" if hours else ""
         score = f"{scores[name]:.3f}" if name in scores else ""
         lines.append(
-            f"| {_short(name)} | " + " | ".join(str(c) if c else "·" for c in counts) + f" | {score} | {spent} |"
+            f"| {_short(name)} | "
+            + " | ".join(str(c) if c else "·" for c in counts)
+            + f" | {score} | {spent} |"
         )
     return lines
 
@@ -100,8 +100,8 @@ def write_report(campaign: Campaign) -> str:
         "",
         f"Written by `benchmarks/diagnosis.py` on {datetime.now(timezone.utc):%Y-%m-%d} "
         f"({platform.machine()}, Python {platform.python_version()}, {campaign.duration_s / 60:.0f} min); "
-        f"seeds {'that were not' if campaign.held_out else 'that were also'} used to choose settings; state "
-        f"of charge by {campaign.method}. Packs of 96 cells of 50 Ah (the twin's cells, capacity spread 1 to "
+        f"seeds {'that were not' if campaign.held_out else 'that were also'} used to choose settings. "
+        "Packs of 96 cells of 50 Ah (the twin's cells, capacity spread 1 to "
         "3 %, resistance 10 to 15 %, temperature gradient, noise, quantisation, sensors off by a little, "
         "balancing on); users who drive, charge and park. Half of the packs have no contactor feedback, half "
         "no string voltage.",
@@ -116,8 +116,9 @@ def write_report(campaign: Campaign) -> str:
         lines += [
             "## Which fault it is",
             "",
-            f"Macro-F1 over the seven classes **{seven:.3f}**, with the open wire {eight:.3f}; {faulty} faulty "
-            "packs. A fault counts as named when it is the most likely alarm at the end of the episode, at the "
+            f"Macro-F1 over the seven classes **{seven:.3f}**, with the open wire {eight:.3f}; {faulty} "
+            "faulty packs. A fault counts as named when it is "
+            "the most likely alarm at the end of the episode, at the "
             f"right cell or sensor; at the first alarm of the place {first} of {faulty} were already right.",
             "",
             *_confusion(confusion),
@@ -143,15 +144,20 @@ def write_report(campaign: Campaign) -> str:
         f"{hours:,.0f} healthy cell-hours (packs that stay healthy, and the time before a fault): "
         f"**{sum(len(e.alarms_before) for e in false)} false alarms** in {len(false)} packs"
         + (f"; with 95 % confidence below {3e6 / hours:.1f} in a million cell-hours." if not false else "."),
-        f"Beside a real fault, {len(elsewhere)} of {sum(e.fault != 'none' for e in everything)} packs also had "
-        "an alarm at another place.",
+        f"Beside a real fault, {len(elsewhere)} of {sum(e.fault != 'none' for e in everything)} packs also "
+        "had an alarm at another place.",
         "",
     ]
     for e in (*false, *elsewhere):
         said = ", ".join(e.alarms_before + e.alarms_elsewhere)
         lines.append(f"* seed {e.seed}, {_short(e.fault)}: {said}")
     if campaign.logs:
-        lines += ["", "## Real logs of healthy cells", "", "| Log | cells | hours | alarms | strongest finding |"]
+        lines += [
+            "",
+            "## Real logs of healthy cells",
+            "",
+            "| Log | cells | hours | alarms | strongest finding |",
+        ]
         lines += ["|---|---|---|---|---|"]
         for log in campaign.logs:
             lines.append(

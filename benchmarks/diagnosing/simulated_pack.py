@@ -1,8 +1,8 @@
 """A pack of 96 cells in accelerated time: the twin's cells, days of driving, charging and rest, real sensors.
 
 Cells are those of the digital twin (its own physics); temperatures, sensors, balancing and use are simple and
-fast here, since a million cell-hours are wanted. Steps are 10 s while driving, 30 s while charging, 60 s, later
-240 s at rest; each is given to the estimators as one scan.
+fast here, since a million cell-hours are wanted. Steps are 10 s while driving, 30 s while charging, 60 s,
+later 240 s at rest; each is given to the estimators as one scan.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Diagnosis of cells and sensors: which fault would explain what one cell does unlike the others, how surely."""
+"""Diagnosis of cells and sensors: which fault would explain what one cell does unlike the others."""

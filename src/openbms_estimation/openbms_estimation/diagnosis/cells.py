@@ -36,8 +36,8 @@ _REFERENCE_DEGC = 25.0
 _HOUR_S = 3600.0
 _STILL_C, _RELAXED = 0.05, 0.02
 _SLOPE_STD, _OVERPOTENTIAL_STD, _CURVATURE_STD_V = 0.3, 0.3, 5.0
-"""Errors that the model may have for all cells alike: relative of the slope of the OCV and of the overpotential,
-curvature of the OCV [V]."""
+"""Errors that the model may have for all cells alike: relative of the slope of the OCV and of the
+overpotential, curvature of the OCV [V]."""
 _SCALE_KEPT = 0.9997
 _CROWD = np.array([[4.0], [4.0], [10.0], [2.5]])
 """Beyond so many deviations a cell has no more weight among the others: difference of charge, overpotential,
@@ -182,7 +182,7 @@ class StringCells:
     def _as_the_crowd_says(
         self, y: FloatArray, phi: FloatArray, stress_v: float
     ) -> tuple[FloatArray, FloatArray]:
-        """Correct what the model gets wrong of all cells alike: slope and curvature of the OCV, overpotential.
+        """Correct what the model gets wrong of all cells alike: slope and bend of the OCV, overpotential.
 
         Cells differ in charge in proportion to the slope (and, as the OCV is curved, to the square), and in
         resistance in proportion to the overpotential: the crowd of the cells shows how large both really are

@@ -25,6 +25,7 @@ _LEVEL_EPOCHS = 3
 """As soon as so many epochs have the same length, the two oldest of them become one."""
 _FORGOTTEN = 1e-3
 _CROWD = 3
+_HELD = 8
 _LARGE_CROWD = 24
 _PRIOR_COUNT = 6.0
 """The assumed noise counts like so many independent samples against what is seen."""
@@ -108,7 +109,7 @@ class ChangeModel:
         series: int,
         prior_std: ArrayLike,
         *,
-        epoch_s: float = 600.0,
+        epoch_s: float = 300.0,
         half_life_s: float = 14 * 86400.0,
     ) -> None:
         self.series = series
@@ -174,14 +175,15 @@ class ChangeModel:
         self._meta[-1, 3] += duration_s
         self._meta[-1, 4] += samples
 
-    def pin(self, onset_s: float, most: int = 4) -> None:
-        """Keep an epoch boundary from being merged away, so that a change there stays visible."""
-        if len(self._pinned) < most:
-            self._pinned.add(float(onset_s))
+    def hold(self, onsets_s: FloatArray) -> None:
+        """Keep these boundaries (and no others) from being merged away, so that a change there stays visible.
 
-    def unpin(self) -> None:
-        """Let every boundary be merged again."""
-        self._pinned.clear()
+        Parameters
+        ----------
+        onsets_s : ndarray
+            Onsets [s]; the first eight count, so that the memory stays bounded.
+        """
+        self._pinned = {float(onset) for onset in onsets_s[:_HELD]}
 
     def _guess(self) -> FloatArray:
         return np.linalg.solve(self._a.sum(axis=0) + np.diag(self.prior), self._b.sum(axis=0))
@@ -222,9 +224,8 @@ class ChangeModel:
             self._meta[older, 0] += 1
             self._meta[older, 2] = self._meta[newer, 2]
             self._meta[older, 3:5] += self._meta[newer, 3:5]
-            self._a, self._b, self._yy, self._meta = (
-                np.delete(array, newer, axis=0) for array in (self._a, self._b, self._yy, self._meta)
-            )
+            self._a, self._b = np.delete(self._a, newer, axis=0), np.delete(self._b, newer, axis=0)
+            self._yy, self._meta = np.delete(self._yy, newer, axis=0), np.delete(self._meta, newer, axis=0)
             last = self.epochs
 
     def onsets(self) -> tuple[FloatArray, FloatArray]:

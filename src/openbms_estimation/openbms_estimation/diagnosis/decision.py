@@ -80,9 +80,7 @@ class Alarms:
             named = likely & (one >= s.alarm_probability * any_fault)
         self._for_s = np.where(np.where(self.active, clear, likely), self._for_s + dt_s, 0.0)
         self._named_s = np.where(named & ~self.active, self._named_s + dt_s, 0.0)
-        turn = (self._named_s >= s.alarm_s) | (
-            self._for_s >= np.where(self.active, s.clear_s, s.unclear_s)
-        )
+        turn = (self._named_s >= s.alarm_s) | (self._for_s >= np.where(self.active, s.clear_s, s.unclear_s))
         self.active = self.active ^ turn
         self._for_s[turn] = self._named_s[turn] = 0.0
         return np.flatnonzero(turn & self.active)

@@ -74,16 +74,16 @@ def cell_finding(
         leak_a, std_a = size * scale.capacity_ah, size_std * scale.capacity_ah
         ohm = scale.cell_voltage_v / max(leak_a, 1e-9)
         text = (
-            f"cell {cell} loses {1000 * leak_a:.3g} ± {1000 * std_a:.2g} mA against the others, in use and at "
-            f"rest, balancing subtracted: as a short of {ohm:.3g} Ω would"
+            f"cell {cell} loses {1000 * leak_a:.3g} ± {1000 * std_a:.2g} mA against the others, in use and "
+            f"at rest, balancing subtracted: as a short of {ohm:.3g} Ω would"
         )
         size, size_std, unit = ohm, ohm * std_a / max(leak_a, 1e-9), "ohm"
     elif fault == "connection_resistance":
         size, size_std, unit = size / scale.capacity_ah, size_std / scale.capacity_ah, "ohm"
         text = (
             f"the voltage of cell {cell} has an additional part in proportion to the current, "
-            f"{1000 * size:.3g} ± {1000 * size_std:.2g} mΩ, without relaxation or influence of temperature: a "
-            "connection at its terminals"
+            f"{1000 * size:.3g} ± {1000 * size_std:.2g} mΩ, without relaxation or influence of temperature: "
+            "a connection at its terminals"
         )
     elif fault == "resistance_growth":
         text = (
@@ -97,15 +97,13 @@ def cell_finding(
         )
     elif fault == "voltage_sensor":
         unit = "V"
-        text = (
-            f"cell {cell} reads {1000 * size:+.1f} ± {1000 * size_std:.1f} mV off, at rest and under load alike"
-        )
+        text = f"cell {cell} reads {1000 * size:+.1f} ± {1000 * size_std:.1f} mV off, at rest and under load"
     else:
         unit = "V"
         neighbour = "above" if size > 0 else "beside"
         text = (
-            f"cell {cell} reads {1000 * size:+.0f} mV off and the cell {neighbour} it the opposite, their sum "
-            "is right: the sense wire between them"
+            f"cell {cell} reads {1000 * size:+.0f} mV off and the cell {neighbour} it the opposite, their "
+            "sum is right: the sense wire between them"
         )
     if other[1] > 0.05:
         text += f"; {other[0].replace('_', ' ')} cannot be excluded ({_percent(other[1])})"
@@ -127,7 +125,9 @@ def current_sensor_finding(
     """Describe a fault of a string's current sensor; parameters as :func:`cell_finding`."""
     if gain:
         unit = ""
-        text = f"it counts {100 * size:+.1f} ± {100 * size_std:.1f} % too much charge for the move of the voltages"
+        text = (
+            f"it counts {100 * size:+.1f} ± {100 * size_std:.1f} % too much charge for how the voltages move"
+        )
     else:
         size, size_std, unit = size * scale.capacity_ah, size_std * scale.capacity_ah, "A"
         text = f"it reads {size:+.3g} ± {size_std:.2g} A too much charge current"
@@ -165,6 +165,6 @@ def runaway_finding(sensor: int, name: str, heat_w: float, heat_std_w: float) ->
     """Describe a warning of a beginning runaway; parameters as :func:`cell_finding`."""
     return DiagnosisFinding(
         "runaway", "temperature_sensor", sensor, math.nan, True, 0.0, heat_w, heat_std_w, "W",
-        f"at temperature sensor {name} {heat_w:.2g} ± {heat_std_w:.1g} W are made that neither the current nor "
-        "the surroundings explain: a cell there may begin to run away, or the sensor is wrong.",
+        f"at temperature sensor {name} {heat_w:.2g} ± {heat_std_w:.1g} W are made that neither the current "
+        "nor the surroundings explain: a cell there may begin to run away, or the sensor is wrong.",
     )  # fmt: skip

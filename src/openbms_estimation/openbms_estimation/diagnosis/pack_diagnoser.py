@@ -37,10 +37,14 @@ FloatArray = NDArray[np.float64]
 
 HEALTHY = 255
 """``most_likely`` of a cell of which no fault is more likely than health."""
+_HELD = 0.2
+"""Onsets of what is at least as likely are kept apart in memory."""
 _TOLD = 0.05
 """Findings are given from this probability on."""
 _VOLTAGE_SENSOR = CELL_CLASSES.index("voltage_sensor")
-_OF_TEMPERATURE = [CELL_CLASSES.index("connection_resistance"), CELL_CLASSES.index("resistance_growth")]
+_OF_TEMPERATURE = np.array(
+    [CELL_CLASSES.index("connection_resistance"), CELL_CLASSES.index("resistance_growth")]
+)
 
 
 class PackDiagnoser:
@@ -171,9 +175,7 @@ class PackDiagnoser:
         of_sensor = np.zeros(len(self._names))
         near = self.layout.sensor >= 0
         np.maximum.at(of_sensor, self.layout.sensor[near], heat_w[near])
-        self.runaway.step(
-            block.temperatures_degc[places], of_sensor[places], block.duration_s + block.gap_s
-        )
+        self.runaway.step(block.temperatures_degc[places], of_sensor[places], block.duration_s + block.gap_s)
 
     def _of_cells(self, temperatures_degc: FloatArray) -> FloatArray:
         """Give the temperature of each cell [°C]; the middle of all where it has none of its own."""
@@ -196,9 +198,8 @@ class PackDiagnoser:
         self._temperature_alarms.step(of_sensor[:, None], dt_s)
         self._current_alarms.step(of_string[:, None], dt_s)
         total = probability.sum(axis=1)
-        for cell in self._cell_alarms.step(probability, dt_s):
-            k, i = divmod(int(cell), len(probability) // len(self._slices))
-            self.cells[k].changes.pin(float(found[k].onset_s[i, probability[cell].argmax()]))
+        self._cell_alarms.step(probability, dt_s)
+        self._hold(found, probability, current, of_string, temperature, of_sensor)
         with np.errstate(invalid="ignore"):
             # cells that a wrong temperature made look bad look well again now
             self._cell_alarms.withdraw(self._at_suspicious() & (total < self.settings.clear_probability))
@@ -206,6 +207,7 @@ class PackDiagnoser:
         findings = self._cell_findings(found, probability, total)
         findings += self._sensor_findings(current, of_string, temperature, of_sensor)
         findings += self._runaway_findings()
+        watch = self.runaway
         findings.sort(key=lambda finding: (-finding.alarm, -np.nan_to_num(finding.probability, nan=1.0)))
         return CellDiagnosis(
             stamp_s=m.stamp_s,
@@ -215,11 +217,11 @@ class PackDiagnoser:
             most_likely=most_likely,
             current_sensor_probability=of_string,
             temperature_sensor_probability=self._at_sensors(of_sensor),
-            excess_heat_w=self._at_sensors(self.runaway and self.runaway.heat_w),
-            excess_heat_std_w=self._at_sensors(self.runaway and self.runaway.heat_std_w),
-            runaway_warning=np.nan_to_num(self._at_sensors(self.runaway and self.runaway.warning)).astype(
-                np.uint8
-            ),
+            excess_heat_w=self._at_sensors(watch.heat_w if watch is not None else None),
+            excess_heat_std_w=self._at_sensors(watch.heat_std_w if watch is not None else None),
+            runaway_warning=np.nan_to_num(
+                self._at_sensors(watch.warning if watch is not None else None)
+            ).astype(np.uint8),
             findings=findings,
             observed_s=self.observed_s,
             quality_reason=self._problem,
@@ -231,6 +233,25 @@ class PackDiagnoser:
         if values is not None:
             found[self.temperatures.sensors] = values
         return found
+
+    def _hold(
+        self,
+        found: list[CellEvidence],
+        probability: FloatArray,
+        current: list[SensorEvidence],
+        of_string: FloatArray,
+        temperature: SensorEvidence,
+        of_sensor: FloatArray,
+    ) -> None:
+        """Remember apart what was before and after the onset of all that is possible."""
+        with np.errstate(invalid="ignore"):
+            for k, cells in enumerate(self._slices):
+                total, best = probability[cells].sum(axis=1), np.nan_to_num(probability[cells]).argmax(axis=1)
+                possible = np.flatnonzero(total > _HELD)
+                possible = possible[np.argsort(-total[possible])]
+                self.cells[k].changes.hold(found[k].onset_s[possible, best[possible]])
+                self.currents[k].changes.hold(current[k].onset_s[of_string[k : k + 1] > _HELD])
+            self.temperatures.changes.hold(temperature.onset_s[of_sensor > _HELD])
 
     def _cell_evidence(self, k: int) -> CellEvidence:
         cells = self._slices[k]

@@ -1,12 +1,13 @@
 """Warning of a beginning thermal runaway: heat that neither current nor surroundings explain.
 
 Each temperature sensor at a cell has a Kalman filter on the two-node model of its cell (core, surface) with a
-third state, the heat ``w`` that is made beside that of the current. The heat of the current comes from the cell
-model; how much leaves to the surroundings is learnt by nobody here: whatever is common to all sensors (an unknown
-coolant, a wrong heat capacity) is taken out as the median of ``w``. A cumulative sum over what is left warns.
+third state, the heat ``w`` that is made beside that of the current. The heat of the current comes from the
+cell model; how much leaves to the surroundings is learnt by nobody here: whatever is common to all sensors
+(an unknown coolant, a wrong heat capacity) is taken out as the median of ``w``. A cumulative sum
+over what is left warns.
 
-Sources: two-node model as in :mod:`openbms_core.models.two_node`; R. Klink et al., *J. Power Sources* 515 (2021)
-(model-based detection by temperature residual); E. S. Page, *Biometrika* 41, 1954 (cumulative sum).
+Sources: two-node model as in :mod:`openbms_core.models.two_node`; R. Klink et al., *J. Power Sources* 515
+(2021) (model-based detection by temperature residual); E. S. Page, *Biometrika* 41, 1954 (cumulative sum).
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class RunawayWatch:
     settings : RunawaySettings, optional
     """
 
-    def __init__(self, sensors: int, thermal: TwoNodeThermal, settings: RunawaySettings | None = None) -> None:
+    def __init__(
+        self, sensors: int, thermal: TwoNodeThermal, settings: RunawaySettings | None = None
+    ) -> None:
         self.settings = s = settings or RunawaySettings()
         self.thermal = thermal
         self.heat_w = np.full(sensors, np.nan)
@@ -103,7 +106,7 @@ class RunawayWatch:
         fresh = ~self._started & np.isfinite(temperatures_degc)
         if fresh.any():
             self._x[:, fresh] = 0.0
-            self._x[:SURFACE + 1, fresh] = temperatures_degc[fresh]
+            self._x[: SURFACE + 1, fresh] = temperatures_degc[fresh]
             self._p[:, :, fresh] = np.diag([4.0, self.settings.sensor_k**2, self.worth_w**2])[:, :, None]
             self._started |= fresh
         if dt_s > _GAP_S:
@@ -148,4 +151,3 @@ class RunawayWatch:
         gain = np.where(measured, gain, 0.0)
         self._x += gain * np.where(measured, temperatures_degc - self._x[SURFACE], 0.0)
         self._p -= gain[:, None] * self._p[SURFACE][None]
-

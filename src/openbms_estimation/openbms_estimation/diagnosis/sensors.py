@@ -21,6 +21,7 @@ FloatArray = NDArray[np.float64]
 _HOUR_S = 3600.0
 _REFERENCE_DEGC = 25.0
 _MOST_GAIN = 0.5
+_MOST_STUCK = 1.5
 _BELIEVED_K = 2.0
 """A temperature further from what a sensor usually shows is not believed."""
 
@@ -58,7 +59,7 @@ def _strongest(
     onset_s: FloatArray, evidence: FloatArray, delta: FloatArray, variance: FloatArray
 ) -> SensorEvidence:
     """Give the strongest of all (onset, kind) for each series."""
-    count, kinds, series = evidence.shape
+    _, kinds, series = evidence.shape
     flat = evidence.reshape(-1, series)
     best = flat.argmax(axis=0)
     every = np.arange(series)
@@ -250,6 +251,7 @@ class TemperatureSensors:
         least[:, 1] = s.least_stuck
         signed = found.delta.copy()
         signed[:, 0] = np.abs(signed[:, 0])
+        signed[:, 1] *= signed[:, 1] <= _MOST_STUCK
         excess = np.maximum(signed - least[..., None], 0.0)
         return _strongest(onset_s, 0.5 * excess**2 * information, found.delta, 1.0 / information)
 
@@ -331,6 +333,4 @@ class StringSum:
             delta[1:, self.CONNECTION, None, None],
             (1.0 / part)[:, None, None],
         )
-        return SensorEvidence(
-            found.evidence, np.ones(1, np.intp), found.size, found.size_std, found.onset_s
-        )
+        return SensorEvidence(found.evidence, np.ones(1, np.intp), found.size, found.size_std, found.onset_s)

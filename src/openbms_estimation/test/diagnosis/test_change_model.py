@@ -87,10 +87,10 @@ def test_merging_loses_nothing() -> None:
     )
 
 
-def test_a_pinned_onset_is_not_merged_away() -> None:
+def test_an_onset_that_is_held_is_not_merged_away() -> None:
     free, pinned = fed(300), fed(300)
     onset = float(pinned.onsets()[0][-2])
-    pinned.pin(onset)
+    pinned.hold(np.array([onset]))
     for model in (free, pinned):
         for minute in range(300, 6000):
             add(model, np.array([1.0, 0.5]), np.zeros(SERIES), minute)
@@ -126,7 +126,7 @@ def test_what_is_old_is_forgotten() -> None:
 
 def test_state_goes_on_as_if_nothing_had_happened() -> None:
     model = fed(400, change=0.2, onset=300)
-    model.pin(float(model.onsets()[0][1]))
+    model.hold(model.onsets()[0][1:2])
     other = ChangeModel(SERIES, [1.0, 1.0], epoch_s=600.0)
     other.resume(model.state())
     for each in (model, other):

@@ -31,7 +31,9 @@ def test_faults_that_fit_alike_share() -> None:
 
 
 def test_what_cannot_be_judged_is_unknown() -> None:
-    found = posterior(np.array([[np.nan, np.nan], [np.nan, 50.0]]), np.array([[np.nan] * 2, [0.0, 50.0]]), PRIOR)
+    found = posterior(
+        np.array([[np.nan, np.nan], [np.nan, 50.0]]), np.array([[np.nan] * 2, [0.0, 50.0]]), PRIOR
+    )
     assert np.isnan(found[0]).all()
     assert found[1, 1] == pytest.approx(1.0)
 

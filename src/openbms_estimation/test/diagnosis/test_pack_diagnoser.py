@@ -15,7 +15,7 @@ from openbms_estimation.diagnosis.pack_diagnoser import HEALTHY, PackDiagnoser
 from openbms_estimation.diagnosis.settings import CELL_CLASSES, DiagnosisSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
-from diagnosed_cells import CELLS, SENSORS, Scans, pack, soc_of  # noqa: E402
+from diagnosed_cells import CELLS, SENSORS, Scans, pack, soc_of
 
 SETTINGS = DiagnosisSettings(evaluation_s=600.0)
 
