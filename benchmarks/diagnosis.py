@@ -36,10 +36,9 @@ LONG_DAYS = 14.0
 def jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Give the arguments of every episode."""
     first = HELD_OUT_SEEDS if options.held_out else TUNED_SEEDS
-    common = {"method": options.method}
     for number in range(options.episodes):
         for k, fault in enumerate((*FAULTS, "")):
-            yield common | {
+            yield {
                 "group": "confusion",
                 "seed": first + 100 * number + k,
                 "fault": fault,
@@ -48,7 +47,7 @@ def jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             }
     for number in range(options.timed):
         for name, size, k in (("internal_short", 100.0, 50), ("connection_resistance", 0.0002, 60)):
-            yield common | {
+            yield {
                 "group": f"timed {name}",
                 "seed": first + 100 * number + k,
                 "fault": name,
@@ -59,7 +58,7 @@ def jobs(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "evaluation_s": 300.0,
             }
     for number in range(int(np.ceil(options.healthy_hours / (LONG_DAYS * 24.0 * 96.0)))):
-        yield common | {
+        yield {
             "group": "healthy",
             "seed": first + 50_000 + number,
             "fault": "",
@@ -82,7 +81,6 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, help="of each fault, and healthy")
     parser.add_argument("--timed", type=int, help="episodes for each detection time")
     parser.add_argument("--healthy-hours", type=float, help="simulated healthy cell-hours")
-    parser.add_argument("--method", default="coulomb_counting", choices=("coulomb_counting", "ekf_2rc"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--data", type=Path, help="folder with soc/ and pack/ logs of healthy cells")
     parser.add_argument("--write", action="store_true", help="keep the result in docs/validation")
@@ -91,7 +89,7 @@ def main() -> int:
         if getattr(options, name) is None:
             setattr(options, name, full if options.full else short)
     begin_s = time.monotonic()
-    campaign = Campaign(method=options.method, held_out=options.held_out)
+    campaign = Campaign(held_out=options.held_out)
     todo = list(jobs(options))
     logs: list[LogResult] = real_logs(options.data) if options.data else []
     campaign.logs = [asdict(log) for log in logs]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diagnosing.simulated_pack import BLEED_OHM, CELLS, Fault, SimulatedPack, demo_pack
-from openbms_core.types import DiagnosisFinding
+from openbms_core.models.ecm import CellModel
+from openbms_core.pack import LoadedPack
+from openbms_core.types import DiagnosisFinding, PackMeasurement, StateOfCharge
 from openbms_estimation.diagnosis.pack_diagnoser import PackDiagnoser
+from openbms_estimation.diagnosis.robust import middle
 from openbms_estimation.diagnosis.settings import DiagnosisSettings
-from openbms_estimation.soc.pack_estimator import PackSocEstimator
+from openbms_estimation.soc.ekf import SocEkf
+from openbms_estimation.soc.estimate import SocSample
 
-__all__ = ["Episode", "is_right", "run_episode"]
+__all__ = ["CellSoc", "Episode", "cell_soc_only", "is_right", "run_episode"]
+
+FloatArray = NDArray[np.float64]
 
 EVALUATION_S = 1200.0
 
@@ -56,13 +64,67 @@ def at_place(finding: DiagnosisFinding, fault: Fault) -> bool:
     return finding.place == "cell" and finding.index == fault.place
 
 
+class CellSoc:
+    """State of charge of every cell by the filter of the product, without the figures of the pack.
+
+    Parameters
+    ----------
+    pack : LoadedPack
+    """
+
+    def __init__(self, pack: LoadedPack) -> None:
+        self._parallel = pack.file.topology.cells_in_parallel
+        self._filter = SocEkf(CellModel.from_file(pack.cell), pack.file.topology.cell_count)
+        self._last_s = math.nan
+
+    def step(self, measurement: PackMeasurement) -> StateOfCharge:
+        """Take a scan."""
+        m = measurement
+        dt_s = m.stamp_s - self._last_s if math.isfinite(self._last_s) else 0.0
+        self._last_s = m.stamp_s
+        estimate = self._filter.step(
+            SocSample(
+                dt_s=dt_s,
+                current_a=float(m.string_currents_a[0]) / self._parallel,
+                voltage_v=m.cell_voltages_v,
+                temperature_degc=middle(m.temperatures_degc),
+            )
+        )
+        return cell_soc_only(m, estimate.soc, estimate.soc_std)
+
+
+def cell_soc_only(m: PackMeasurement, soc: FloatArray, soc_std: FloatArray) -> StateOfCharge:
+    """Give a state of charge of which only the cells are known."""
+    nan, none = math.nan, np.full(1, np.nan)
+    return StateOfCharge(
+        stamp_s=m.stamp_s,
+        scan_number=m.scan_number,
+        soc=nan,
+        soc_std=nan,
+        displayed_soc=nan,
+        cell_soc=soc,
+        cell_soc_std=soc_std,
+        string_soc=none,
+        string_soc_std=none,
+        remaining_charge_ah=nan,
+        remaining_charge_std_ah=nan,
+        remaining_energy_wh=nan,
+        remaining_energy_std_wh=nan,
+        current_bias_a=none,
+        current_bias_std_a=none,
+        voltage_innovation_v=np.full(len(soc), nan),
+        method="ekf_2rc",
+        quality=2,
+        quality_reason="",
+    )
+
+
 def run_episode(
     seed: int,
     fault: str,
     *,
     healthy_days: float,
     faulty_days: float,
-    method: str,
     evaluation_s: float = EVALUATION_S,
     **forced: Any,
 ) -> Episode:
@@ -75,8 +137,6 @@ def run_episode(
         Empty: a pack that stays healthy.
     healthy_days, faulty_days : float
         Time before and after the onset [days].
-    method : str
-        Estimator of the state of charge.
     evaluation_s : float
         The hypotheses are compared this often [s].
     **forced
@@ -87,7 +147,6 @@ def run_episode(
     Episode
     """
     pack = demo_pack()
-    pack = replace(pack, file=pack.file.model_copy(update={"estimation_method": method}))
     simulated = SimulatedPack(seed)
     drawn: Fault | None = None
     if fault:
@@ -95,7 +154,7 @@ def run_episode(
         drawn = replace(Fault.draw(fault, onset_s, np.random.default_rng([seed, 9])), **forced)
         simulated.fault = drawn
     result = Episode(seed, fault or "none", asdict(drawn) if drawn else {})
-    estimator = PackSocEstimator(pack)
+    estimator = CellSoc(pack)
     diagnoser = PackDiagnoser(
         pack, DiagnosisSettings(evaluation_s=evaluation_s), bleed_resistance_ohm=BLEED_OHM
     )

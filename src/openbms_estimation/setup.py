@@ -24,6 +24,7 @@ setup(
         "console_scripts": [
             "soc_estimator = openbms_estimation.ros.soc_estimator_node:main",
             "soh_estimator = openbms_estimation.ros.soh_estimator_node:main",
+            "diagnoser = openbms_estimation.ros.diagnoser_node:main",
             "power_limiter = openbms_estimation.ros.power_limiter_node:main",
         ],
     },

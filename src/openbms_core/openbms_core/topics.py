@@ -77,6 +77,8 @@ TOPICS: tuple[Topic, ...] = (
           "Capacity and resistance of the pack and of every cell, and what it has been through"),
     Topic("power_limits", _OWN + "PowerLimits", "power_limiter", 10, 1.0, "reliable", True, True,
           "Advisory power limits over several horizons"),
+    Topic("diagnosis", _OWN + "CellDiagnosis", "diagnoser", 1, 10.0, "reliable", True, True,
+          "How likely each fault of each cell and sensor is, with the evidence"),
     Topic("balancing_command", _OWN + "BalancingCommand", "balancer", 1, 3.0, "reliable", True, False,
           "Which cells to bleed; expires"),
     Topic("thermal_command", _OWN + "ThermalCommand", "thermal_controller", 1, 3.0, "reliable", True, False,

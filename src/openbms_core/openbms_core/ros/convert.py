@@ -32,6 +32,8 @@ __all__ = [
     "Conversion",
     "balancing_command_from_msg",
     "balancing_command_to_msg",
+    "cell_diagnosis_from_msg",
+    "cell_diagnosis_to_msg",
     "charge_command_from_msg",
     "charge_command_to_msg",
     "contactor_command_from_msg",
@@ -107,8 +109,12 @@ def _writer(field_type: str) -> Callable[[Any], Any]:
         if match[1] in _TYPE_CODES:
             return partial(_array_to_msg, *_TYPE_CODES[match[1]])
         return list
+    if field_type.startswith("sequence<"):
+        return lambda _: []  # of messages: their own converter fills them in
     if field_type == "builtin_interfaces/Duration":
         return duration_to_msg
+    if field_type == "builtin_interfaces/Time":
+        return time_to_msg
     if field_type == "float":
         return within_float32
     return {"double": float, "boolean": bool, "string": str}.get(field_type, int)
@@ -125,7 +131,7 @@ def _reader(field_type: str) -> Callable[[Any], Any]:
         if match[1] in _TYPE_CODES:
             return partial(np.array, dtype=_plain_dtype(field_type))
         return list
-    if field_type == "builtin_interfaces/Duration":
+    if field_type in ("builtin_interfaces/Duration", "builtin_interfaces/Time"):
         return time_from_msg
     return lambda value: value
 
@@ -170,6 +176,10 @@ class Conversion:
         """Give the message."""
         message = self.message()
         message.header = header
+        return self.fill(message, value)
+
+    def fill(self, message: Any, value: Any) -> Any:
+        """Fill in all but the header; give the message."""
         for name, other, convert in self.writers:
             setattr(message, other, convert(getattr(value, name)))
         return message
@@ -189,6 +199,8 @@ def _header(stamp_s: float, pack_serial: str) -> Header:
 MEASUREMENT = Conversion(types.PackMeasurement, messages.PackMeasurement)
 _SOC = Conversion(types.StateOfCharge, messages.StateOfCharge)
 _SOH = Conversion(types.StateOfHealth, messages.StateOfHealth)
+_DIAGNOSIS = Conversion(types.CellDiagnosis, messages.CellDiagnosis)
+_FINDING = Conversion(types.DiagnosisFinding, messages.DiagnosisFinding)
 _POWER_LIMITS = Conversion(types.PowerLimits, messages.PowerLimits)
 LIMITS = Conversion(types.FinalLimits, messages.Limits)
 STATE = Conversion(types.BmsStatus, messages.BmsState)
@@ -226,6 +238,20 @@ def state_of_health_to_msg(value: types.StateOfHealth, pack_serial: str) -> mess
 def state_of_health_from_msg(message: messages.StateOfHealth) -> types.StateOfHealth:
     """Convert a message to a state of health."""
     return _SOH.from_msg(message)  # type: ignore[no-any-return]
+
+
+def cell_diagnosis_to_msg(value: types.CellDiagnosis, pack_serial: str) -> messages.CellDiagnosis:
+    """Convert a diagnosis to its message, stamped with the measurement's time."""
+    message = _DIAGNOSIS.to_msg(value, _header(value.stamp_s, pack_serial))
+    message.findings = [_FINDING.fill(messages.DiagnosisFinding(), finding) for finding in value.findings]
+    return message
+
+
+def cell_diagnosis_from_msg(message: messages.CellDiagnosis) -> types.CellDiagnosis:
+    """Convert a message to a diagnosis."""
+    value = _DIAGNOSIS.from_msg(message)
+    value.findings = [_FINDING.from_msg(finding) for finding in message.findings]
+    return value  # type: ignore[no-any-return]
 
 
 def power_limits_to_msg(value: types.PowerLimits, pack_serial: str) -> messages.PowerLimits:

@@ -102,6 +102,30 @@ def test_commands_and_state() -> None:
     assert math.isnan(taken.shutdown_in_s) and taken.limp_home is True
 
 
+def test_diagnosis_with_its_findings() -> None:
+    finding = types.DiagnosisFinding(
+        "internal_short", "cell", 17, 0.875, True, 1000.5, 98.0, 4.0, "ohm", "cell 17 loses charge."
+    )
+    sent = types.CellDiagnosis(
+        stamp_s=2000.25,
+        scan_number=12,
+        faults=["internal_short", "voltage_sensor"],
+        probability=np.array([0.875, 0.125, 0.0, np.nan]),
+        most_likely=np.array([0, 255], np.uint8),
+        current_sensor_probability=np.array([0.5]),
+        temperature_sensor_probability=np.array([np.nan, 0.25]),
+        excess_heat_w=np.array([0.5, np.nan]),
+        excess_heat_std_w=np.array([0.25, np.nan]),
+        runaway_warning=np.array([1, 0], np.uint8),
+        findings=[finding, finding],
+        observed_s=1e9 / 3.0,
+        quality_reason="",
+    )
+    message = convert.cell_diagnosis_to_msg(sent, "PACK-1")
+    assert message.header.frame_id == "PACK-1"
+    same(sent, convert.cell_diagnosis_from_msg(over_the_wire(message)))
+
+
 def test_a_state_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="99"):
         convert.state_from_msg(messages.BmsState(state=99))

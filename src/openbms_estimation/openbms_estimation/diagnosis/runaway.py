@@ -27,6 +27,7 @@ FloatArray = NDArray[np.float64]
 
 CORE, SURFACE, HEAT = range(3)
 _GAP_S = 120.0
+_JUMP_K = 4.0
 _MOST = 1000.0
 
 
@@ -79,6 +80,7 @@ class RunawayWatch:
         self._x = np.zeros((3, sensors))
         self._p = np.tile(np.diag([4.0, s.sensor_k**2, 0.0])[:, :, None], sensors)
         self._started = np.zeros(sensors, bool)
+        self._jumped = np.zeros(sensors, bool)
         whole = thermal.core_j_per_k + thermal.surface_j_per_k
         self.worth_w = s.rise_k_per_min / 60.0 * whole
         """Heat that is worth a warning [W]."""
@@ -112,6 +114,7 @@ class RunawayWatch:
         if dt_s > _GAP_S:
             return
         self._predict(current_heat_w, dt_s)
+        self._forget_jumps(temperatures_degc)
         self._update(temperatures_degc)
         known = self._started & np.isfinite(temperatures_degc)
         heat = np.where(known, self._x[HEAT], np.nan)
@@ -123,6 +126,16 @@ class RunawayWatch:
         least = 0.5 * self.worth_w / np.sqrt(self._p[HEAT, HEAT])
         self.sum = np.clip(self.sum + (score / usual - np.maximum(least, 1.0)) * (dt_s / 60.0), 0.0, _MOST)
         self.sum[~known] = 0.0
+
+    def _forget_jumps(self, temperatures_degc: FloatArray) -> None:
+        """Start a sensor anew that jumped once; what goes on rising at that rate is no jump."""
+        with np.errstate(invalid="ignore"):
+            jump = np.abs(temperatures_degc - self._x[SURFACE]) > _JUMP_K
+        once = jump & ~self._jumped
+        self._x[:, once] = 0.0
+        self._x[: SURFACE + 1, once] = temperatures_degc[once]
+        self._p[:, :, once] = np.diag([4.0, self.settings.sensor_k**2, self.worth_w**2])[:, :, None]
+        self._jumped = jump
 
     def _predict(self, current_heat_w: FloatArray, dt_s: float) -> None:
         t, s = self.thermal, self.settings

@@ -71,6 +71,22 @@ def test_after_a_gap_it_starts_anew() -> None:
     assert not watch.warning.any()
 
 
+def test_a_sensor_that_jumps_is_no_heat_but_one_that_goes_on_is() -> None:
+    watch, cells = RunawayWatch(SENSORS, THERMAL), Cells()
+    watch_for(60.0, cells, watch)
+    load = np.ones(SENSORS)
+    for _ in range(120):
+        temperatures = cells.step(load)
+        temperatures[4] += 9.0
+        watch.step(temperatures, load, 10.0)
+        assert not watch.warning.any()
+    for number in range(12):
+        temperatures = cells.step(load)
+        temperatures[4] += 9.0 + 6.0 * number
+        watch.step(temperatures, load, 10.0)
+    assert np.flatnonzero(watch.warning).tolist() == [4]
+
+
 def test_a_lost_sensor_does_not_warn() -> None:
     watch, cells = RunawayWatch(SENSORS, THERMAL), Cells()
     for _ in range(60):
