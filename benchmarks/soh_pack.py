@@ -181,7 +181,7 @@ class CellFilter:
 def main() -> None:
     """Drive packs and print the errors of their state of health."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--packs", type=int, default=2)
+    parser.add_argument("--packs", type=int, default=1)
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, help="write what is printed to this page too")
