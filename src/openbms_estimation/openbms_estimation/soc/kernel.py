@@ -214,7 +214,8 @@ def advance(
     variance = slope * hz + r1 * h1 + r2 * h2 + instant * hs + he
     # an error that lasts seconds counts once, however often it is sampled
     correlated = 1.0 + 2.0 * k.fast_correlation_s / np.maximum(dt_s, 1e-4)
-    fast = k.fast_overpotential_ratio * instant
+    # where the current has just changed, what follows it within seconds is not settled yet
+    fast = k.fast_overpotential_ratio * (np.abs(instant) + r0 * np.abs(u - i1))
     noise = k.voltage_noise_v2 + correlated * fast * fast + 2.0 * mean_bend * mean_bend
     innovation = use * (voltage_v - expected)
     squared = innovation * innovation

@@ -121,7 +121,8 @@ class Oracle:
             return np.array([[slope, p.r1_ohm, p.r2_ohm, 0.0, p.instant_v(i - x[3, 0]), 1.0]], float)
 
         p = MODEL.parameters(self.f.x[0, 0], self.t)
-        fast = MODEL.fast_overpotential_ratio * p.instant_v(i - self.f.x[3, 0])
+        u = i - self.f.x[3, 0]
+        fast = MODEL.fast_overpotential_ratio * (abs(p.instant_v(u)) + p.r0_ohm * abs(u - self.f.x[1, 0]))
         seconds = 1 + 2 * OPEN.fast_correlation_s / dt
         self.f.R = np.array([[float(OPEN.voltage_noise_std_v**2 + seconds * fast**2)]])
         self.f.update(np.array([[v]]), jacobian, voltage)
