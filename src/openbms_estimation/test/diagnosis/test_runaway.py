@@ -80,9 +80,9 @@ def test_a_sensor_that_jumps_is_no_heat_but_one_that_goes_on_is() -> None:
         temperatures[4] += 9.0
         watch.step(temperatures, load, 10.0)
         assert not watch.warning.any()
-    for number in range(12):
+    for number in range(24):
         temperatures = cells.step(load)
-        temperatures[4] += 9.0 + 6.0 * number
+        temperatures[4] += 9.0 + 5.0 * number
         watch.step(temperatures, load, 10.0)
     assert np.flatnonzero(watch.warning).tolist() == [4]
 
