@@ -48,3 +48,15 @@ def test_a_single_frame_a_second_is_not(kit):
     rig.close()
     assert run_frames(rig, lambda t: 40.0 if round(t / FRAME_S) % 100 == 37 else 0.0, 5.0) is None
     assert rig.state == State.DRIVE
+
+
+def test_one_fast_sample_of_a_pack_that_is_scanned_seldom_is_not(kit):
+    """Half of a scan period of 0.2 s is as long as the debounce, of which a single frame must stay short."""
+    slow = ("OVER_CURRENT_CHARGE", "OVER_CURRENT_DISCHARGE", "CURRENT_ON_OPEN_STRING", "INTERLOCK_OPEN")
+    faults = {name: {"fault_tolerant_time_s": 2.0} for name in slow}
+    rig = kit.rig(measurement={"scan_period_s": 0.2}, faults=faults)
+    rig.close()
+    for number in range(100):
+        rig.step(0.05, current_a=40.0 if number % 20 == 5 else 0.0)
+        assert not rig.last.status.zero_current_requested
+    assert rig.state == State.DRIVE

@@ -3,8 +3,10 @@
 The driver closes a scan at once when a frame is beyond a limit. A current that swings from far beyond the
 discharge limit to far beyond the charge limit and back then makes scans that violate one limit each, in
 turns: no interval would have a violation at both of its ends, and neither row's debounce would count. A peak
-therefore holds for half a scan period: a swing of 5 Hz and more counts without a break, a slower one lasts
-longer than the debounce by itself, and a single frame still counts less than a debounce.
+therefore holds for half a scan period: with scans and a debounce of 100 ms a swing of 5 Hz and more counts
+without a break, a slower one lasts longer than the debounce by itself, and a single frame still counts less
+than a debounce. A pack that is scanned seldom holds it for half the debounce only, for the same reason: else
+a single sample of a fast current would trip the row.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from openbms_control.safety.readings.facts import (
 )
 from openbms_control.safety.readings.values import extreme, valid
 from openbms_control.safety.watches.watch import Watch
+from openbms_core.faults import fault_rows
 from openbms_core.types import PackMeasurement
 
 __all__ = ["CurrentPeaks"]
@@ -30,13 +33,17 @@ _HELD_SHARE = 0.5
 
 
 class CurrentPeaks(Watch):
-    """Largest charge and discharge current of each string within the last half of a scan period."""
+    """Largest charge and discharge current of each string within the last half of a scan period (debounce, if that
+    is shorter)."""
 
     quantities: ClassVar[tuple[str, ...]] = ("charge_current", "discharge_current")
 
     def __init__(self, facts: PackFacts) -> None:
         super().__init__(facts)
-        self._hold_s = _HELD_SHARE * facts.pack.measurement.scan_period_s
+        rows = [row for row in fault_rows(facts.pack) if row.quantity in self.quantities]
+        self._hold_s = _HELD_SHARE * min(
+            facts.pack.measurement.scan_period_s, *(row.timing.debounce_s for row in rows)
+        )
         self._elapsed_s = 0.0
         self._held: deque[tuple[float, FloatArray, FloatArray]] = deque()
 
