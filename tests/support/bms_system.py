@@ -242,6 +242,8 @@ class BmsSystem:
         """Bring everything up to closed contactors in DRIVE."""
         self.start("sim", "driver", "safety", "bms")
         self.wait("state", lambda message: message.state == State.STANDBY, 30, since=0.0)
+        # a drive that begins before the estimators are up begins in limp-home, which ends it
+        self.wait("power_limits", timeout_s=60, since=0.0)
         self.request_until_accepted("drive")
         self.wait("state", lambda message: message.state == State.DRIVE, 20, since=0.0)
         self.wait("twin_truth", contactors_closed)

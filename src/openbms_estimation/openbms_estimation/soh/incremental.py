@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import savgol_filter
 
 __all__ = ["IncrementalCapacity", "SlowCharge", "incremental_capacity"]
 
@@ -69,6 +68,8 @@ def incremental_capacity(
     # the last charge at which each level was not yet passed
     rising, where = np.unique(voltage, return_index=True)
     counted = np.interp(grid, rising, charge[where])
+    from scipy.signal import savgol_filter  # a second of a start, for what few packs need
+
     slope = savgol_filter(counted, _SMOOTHED, 2, deriv=1, delta=STEP_V)
     inside = slope[1:-1]
     peaks = np.flatnonzero((inside > slope[:-2]) & (inside >= slope[2:])) + 1
