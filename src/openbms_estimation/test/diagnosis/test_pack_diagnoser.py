@@ -79,7 +79,7 @@ def test_fault_of_a_cell_is_named_at_its_place(spoil: Callable[[Scans], None], f
     subject, scans = diagnoser(), Scans()
     run(subject, scans, 0.8)
     spoil(scans)
-    found = run(subject, scans, 0.8)
+    found = run(subject, scans, 1.6 if fault == "internal_short" else 0.8)
     assert CELL_CLASSES[found.most_likely[40]] == fault
     alarms = [f for f in found.findings if f.alarm]
     assert {f.index for f in alarms} == ({40, 41} if fault == "open_wire" else {40})
