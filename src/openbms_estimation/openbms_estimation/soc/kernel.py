@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from openbms_core.compiled import compiled
+from openbms_core.compiled import choose, compiled
 
 __all__ = ["ROWS", "UPPER", "Constants", "advance", "run_compiled"]
 
@@ -67,14 +67,14 @@ def predicted_soc(z: Value, bias_a: Value, charge_ah: Value, known: Value, dt_s:
                   efficiency: float) -> tuple[Value, Value]:  # fmt: skip
     """Give the SoC after the step, and the charge that really moved [Ah]."""
     charge = known * (charge_ah - bias_a * (dt_s / 3600.0))
-    moved = charge * np.where(charge > 0.0, efficiency, 1.0) / capacity_ah
+    moved = charge * choose(charge > 0.0, efficiency, 1.0) / capacity_ah
     return np.minimum(np.maximum(z + moved, SOC_LOW), SOC_HIGH), charge
 
 
 def spread_of(p_zz: Value, sigma_points: float) -> Value:
     """Half-width over which the slope of the OCV is taken: ±2 %, or the sigma points at √3 deviations."""
     wide = np.minimum(np.maximum(ROOT3 * np.sqrt(np.maximum(p_zz, 0.0)), NARROWEST_SOC), WIDEST_SOC)
-    return np.where(sigma_points > 0.5, wide, NARROWEST_SOC)
+    return choose(sigma_points > 0.5, wide, NARROWEST_SOC)
 
 
 def advance(
@@ -138,7 +138,7 @@ def advance(
     hours = dt_s / 3600.0
     most = MOST_C * capacity_ah
     mean = np.minimum(np.maximum(charge_ah / np.maximum(hours, 1e-9), -most), most)
-    efficiency = np.where(charge_ah > 0.0, k.coulombic_efficiency, 1.0)
+    efficiency = choose(charge_ah > 0.0, k.coulombic_efficiency, 1.0)
     moved = charge_ah * efficiency / capacity_ah
     distance = np.abs(moved)
     slope = (ocv_up - ocv_down) / (2.0 * spread)
@@ -191,7 +191,7 @@ def advance(
     ss = ss + k.resistance_state * s_std * s_std * (1.0 - fs * fs)
     ee = ee + slow_var * (1.0 - fe * fe)
     # nobody can be less certain than "anywhere"; scaling row and column keeps the matrix positive
-    scale = np.where(
+    scale = choose(
         zz > k.unknown_soc_var, np.sqrt(k.unknown_soc_var / np.maximum(zz, k.unknown_soc_var)), 1.0
     )
     zz, z1, z2, zb, zs, ze = scale * scale * zz, scale * z1, scale * z2, scale * zb, scale * zs, scale * ze
@@ -220,8 +220,8 @@ def advance(
     innovation = use * (voltage_v - expected)
     squared = innovation * innovation
     total = variance + noise
-    limited = use * np.where(squared > k.gate2 * total, 1.0, 0.0)
-    total = np.where(limited > 0.5, squared / k.gate2, total)
+    limited = use * choose(squared > k.gate2 * total, 1.0, 0.0)
+    total = choose(limited > 0.5, squared / k.gate2, total)
     weight = use / total
     gain = weight * innovation
     z = np.minimum(np.maximum(z + gain * hz, SOC_LOW), SOC_HIGH)
