@@ -25,9 +25,22 @@ from openbms_estimation.identification.records import Record, discharge_part, ma
 from openbms_estimation.sop.from_tests import CellTest, with_test_sections
 
 COLUMNS = ("time_s", "voltage_v", "current_a", "temperature_c", "ah")
-SHARE = 0.95
-"""Of the current that the three-electrode test allows: its map is coarse."""
+MEMORY_S = 50.0
+"""With it one exponential comes nearest to pulses of 10 and 30 s at once."""
+WITHIN_S = 30.0
+"""Pulses of the test up to this length are all kept to; longer ones bound what may be held."""
 HEADING = "LG M50 as PyBaMM has it (OKane2022, DFN). Written by benchmarks/power_limits.py."
+
+
+def plating_tables(test: Any) -> tuple[Any, Any]:
+    """Give the currents that may be held, and for 10 s [A], so that no pulse of the test is exceeded."""
+    seconds, pulsed = test["pulses_s"], test["pulsed_a"]
+    held = np.minimum(test["held_a"], pulsed[:, :, -1])
+    short = seconds <= WITHIN_S
+    through = -np.expm1(-seconds[short] / MEMORY_S)
+    share = held[..., None] / pulsed[:, :, short]
+    at_once = np.clip((share - through) / (1.0 - through), 0.0, 1.0).max(axis=2)
+    return held, held / (at_once - (1.0 - at_once) * np.expm1(-10.0 / MEMORY_S))
 
 
 def build(tests: Any, plating: Any, settings: FitSettings) -> dict[str, Any]:
@@ -52,11 +65,10 @@ def build(tests: Any, plating: Any, settings: FitSettings) -> dict[str, Any]:
         ]
     fits, search = fit_cell(records, settings)
     errors = model_error_tables(records, fits, search, settings)
-    held = np.minimum(plating["held_a"], plating["pulsed_a"].max(axis=2))
-    pulse = np.maximum(plating["pulsed_a"][:, :, list(plating["pulses_s"]).index(10.0)], held)
+    held, pulse = plating_tables(plating)
 
     def rows(table: Any) -> list[list[float]]:
-        return [[round(SHARE * float(v), 3) for v in [row[0], *row, 0.9 * row[-1]]] for row in table]
+        return [[round(float(v), 3) for v in [row[0], *row, 0.9 * row[-1]]] for row in table]
 
     return {
         "schema_version": 1,
@@ -75,6 +87,7 @@ def build(tests: Any, plating: Any, settings: FitSettings) -> dict[str, Any]:
             "temperature_breakpoints_degc": [float(t) for t in plating["temperatures_degc"]],
             "held_a": rows(held),
             "pulse_a": rows(pulse),
+            "memory_s": MEMORY_S,
             "source": "simulated three-electrode test, reserve 5 mV (benchmarks/truth/plating.py)",
         },
         "thermal": {"mass_kg": 0.068, "heat_capacity_j_per_kg_k": 900.0},

@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float64]
 
 _COLDER_PER_10_K = 1.5
 _PULSE_S = 10.0
+_DISCHARGE_SHARE = 0.7
+"""So much of a discharge is remembered as room for a charge."""
 
 
 def derating(temperature_degc: FloatArray, ramp: Ramp | None, *, upper: bool) -> FloatArray:
@@ -57,7 +59,8 @@ class PlatingLimit:
 
     The current that may be held for ever is exceeded by a pulse: the anode follows a current in part at once
     (``held/pulse`` of the map) and in part over its memory. Both parts together must not exceed what may be
-    held.
+    held. A discharge is remembered too: it has drawn lithium out of the surface of the anode, which has room
+    for it again; a part of that counts, since it comes back the slower the more the anode has aged.
 
     Parameters
     ----------
@@ -87,10 +90,11 @@ class PlatingLimit:
         return cls(plating_map(cell), n_cells)
 
     def advance(self, dt_s: float, current_a: FloatArray) -> None:
-        """Remember a step of current [A] (positive: charging)."""
+        """Remember a step of current [A] (positive: charging; what is unknown counts as nothing)."""
         if self._map is not None and dt_s > 0.0:
             keep = math.exp(-dt_s / self._map.memory_s)
-            self._remembered_a = keep * self._remembered_a + (1.0 - keep) * np.maximum(current_a, 0.0)
+            felt = np.nan_to_num(np.where(current_a > 0.0, current_a, _DISCHARGE_SHARE * current_a))
+            self._remembered_a = keep * self._remembered_a + (1.0 - keep) * felt
 
     def limit_a(
         self,

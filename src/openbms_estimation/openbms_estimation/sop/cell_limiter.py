@@ -28,6 +28,8 @@ FloatArray = NDArray[np.float64]
 
 REASONS = ("current_rating", "temperature", "soc_window", "core_temperature", "lithium_plating")
 CELL_VOLTAGE = "cell_voltage"
+PLATING_SOC_STD = 2.0
+"""Standard deviations of the SoC that the plating map is read higher by: the map itself has a reserve."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +176,12 @@ class CellLimiter:
             core = self.core.limit_a(t, ohm, hot.recommended_degc, self.horizons_s, coolant_degc)
         plating = everywhere
         if charge:
-            # area and kinetics both take part in the anode's potential; which of them has aged, the outside
-            # does not tell, and a resistance that has grown holds some of the lost area already
-            aged = np.sqrt(state.capacity_ah / self.model.capacity_ah) / self.residual.ratio
             plating = self._plating.limit_a(
-                state.soc + doubt, t, state.capacity_ah, self.horizons_s, np.minimum(aged, 1.0)
+                state.soc + PLATING_SOC_STD * state.soc_std,
+                t,
+                state.capacity_ah,
+                self.horizons_s,
+                self._anode_share(state),
             )
         stacked = np.stack(
             [
@@ -191,6 +194,19 @@ class CellLimiter:
         )
         reason = stacked.argmin(axis=0)
         return Bounds(np.take_along_axis(stacked, reason[None], axis=0)[0], reason)
+
+    def _anode_share(self, state: CellState) -> FloatArray:
+        """Give the part of the plating map's current that an aged anode bears, shape (n_cells,).
+
+        Lost area and slower kinetics let the resistance grow as much as they lower that current, a contact
+        that has grown lets it grow alone: the growth is the most that the anode can have lost. A contact
+        resistance shows less in the cold and more in the heat, an anode alike everywhere; so the smaller of
+        what is seen now and what the state of health says of 25 degC holds.
+        """
+        ratio = self.residual.ratio
+        if state.resistance_ratio is not None and state.resistance_ratio_std is not None:
+            ratio = np.fmin(ratio, state.resistance_ratio + state.resistance_ratio_std)
+        return np.minimum(1.0 / ratio, 1.0)
 
     def limits(self, coolant_degc: float = float("nan")) -> tuple[HorizonLimits, HorizonLimits]:
         """Give the limits of every cell for itself, as if it were a pack of one.

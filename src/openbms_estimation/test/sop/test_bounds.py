@@ -50,7 +50,8 @@ def test_plating_limit_falls_with_soc_cold_and_what_was_charged(
         plating(soc, degc, before=before),
         plating(soc, degc, share=0.7),
     ):
-        assert np.all(worse <= base * 1.001 + 1e-9)
+        # (what leads up the map is found to a percent)
+        assert np.all(worse <= base * 1.01 + 1e-9)
 
 
 def test_plating_limit_falls_by_a_third_for_ten_kelvin() -> None:
@@ -69,6 +70,26 @@ def test_a_limit_that_is_held_stays_what_it_is() -> None:
     for _ in range(1000):
         limit.advance(1.0, 2.0 * ONE)
     assert limit.limit_a(0.5 * ONE, 25 * ONE, 3 * ONE, HORIZONS)[0] == pytest.approx([2.0] * 4, rel=1e-3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.floats(0.05, 0.95), st.floats(-10.0, 45.0), st.floats(0.1, 6.0))
+def test_a_discharge_makes_room_that_is_forgotten(soc: float, degc: float, before: float) -> None:
+    rested, after = plating(soc, degc), plating(soc, degc, before=-before)
+    assert np.all(after >= rested) and after[0] > rested[0]
+    # what may be held for long does not depend on it
+    assert after[-1] == pytest.approx(rested[-1], rel=1e-3)
+    limit = PlatingLimit(MAP, 1)
+    limit.advance(600.0, np.array([-before]))
+    limit.advance(1e5, np.zeros(1))
+    later = limit.limit_a(soc * ONE, degc * ONE, CELL.capacity_ah * ONE, HORIZONS)[0]
+    assert later == pytest.approx(rested, rel=1e-6)
+
+
+def test_an_unknown_current_leaves_the_memory_usable() -> None:
+    limit = PlatingLimit(MAP, 1)
+    limit.advance(1.0, np.array([np.nan]))
+    assert np.isfinite(limit.limit_a(0.5 * ONE, 25.0 * ONE, 3.0 * ONE, HORIZONS)).all()
 
 
 def test_lto_does_not_plate() -> None:

@@ -207,3 +207,18 @@ def test_nothing_is_left_outside_the_window() -> None:
 def test_limits_before_the_first_step_are_an_error() -> None:
     with pytest.raises(ValueError, match="no step"):
         CellLimiter(CELL, 1, settings_of(), model=MODEL).limits()
+
+
+def test_an_aged_anode_bears_less_by_what_its_resistance_tells() -> None:
+    free = settings_of(charge_current_max_a=1e3)
+    model = CellModel.from_file(SHIPPED)
+
+    def charge(repeat: float) -> float:
+        found, _ = limits([0.5], 10.0, ratio_std=1e-3, repeat=repeat, use=free, cell=SHIPPED, model=model)
+        assert found.reason[0, -1] == "lithium_plating"
+        return float(found.current_a[0, -1])
+
+    new = charge(1.0)
+    # (the map falls with SoC, and a smaller current leads less far up)
+    assert new / 1.6 <= charge(1.5) <= new / 1.3
+    assert charge(0.8) == pytest.approx(new, rel=5e-3)
