@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from openbms_core.config_file import ConfigError
-from openbms_core.ros.convert import measurement_from_msg, state_of_charge_to_msg
+from openbms_core.ros.convert import (
+    measurement_from_msg,
+    state_of_charge_to_msg,
+    state_of_health_from_msg,
+)
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.ros.state_folder import state_folder
 from openbms_core.types import PackMeasurement, StateOfCharge
 from openbms_estimation.ros.estimate_keeper import EstimateKeeper
 from openbms_estimation.soc.pack_estimator import QUALITY_GOOD, QUALITY_LOST, PackSocEstimator
 from openbms_estimation.soc.stored import StoredEstimate, load_estimate
+from openbms_estimation.sop.health import CellHealth
 
 __all__ = ["SocEstimatorNode", "main"]
 
@@ -57,6 +62,7 @@ class SocEstimatorNode(BmsNode):
         path = self._state_path()
         self._keeper = None if path is None else EstimateKeeper(path)
         self._stored = self._load()
+        self.listen("soh", self._aged)
         self.listen("measurement", self._measured)
 
     def _state_path(self) -> Path | None:
@@ -80,6 +86,15 @@ class SocEstimatorNode(BmsNode):
         self._tell(estimate)
         if self._keeper is not None:
             self._keeper.take(self._estimator, estimate, self.monotonic_s())
+
+    def _aged(self, message: Any) -> None:
+        self._estimator.take_health(
+            CellHealth.of(
+                state_of_health_from_msg(message),
+                self._estimator.model,
+                self.pack.file.topology.cells_in_parallel,
+            )
+        )
 
     def _may_begin(self, measurement: PackMeasurement) -> bool:
         """Go on from a stored estimate; false while the scan that it needs is still to come."""

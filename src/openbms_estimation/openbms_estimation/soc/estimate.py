@@ -115,3 +115,7 @@ class SocEstimator(Protocol):
     def step(self, sample: SocSample) -> SocEstimate:
         """Take one sample and give the new estimate."""
         ...
+
+    def set_capacity(self, capacity_ah: ArrayLike) -> None:
+        """Count from now on with another capacity of each cell [Ah], shape () or (n_cells,)."""
+        ...

@@ -15,6 +15,7 @@ from openbms_estimation.soc.estimate import Quality, SocEstimate, SocEstimator, 
 from openbms_estimation.soc.pack import DisplayedSoc, aggregate
 from openbms_estimation.soc.resumable import Resumable, ResumableCounter, ResumableEkf
 from openbms_estimation.soc.stored import StoredEstimate
+from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.pack_energy import PackEnergy
 
 __all__ = ["CellLayout", "PackSocEstimator"]
@@ -135,6 +136,20 @@ class PackSocEstimator:
         self._last_stamp_s, self._last_number = measurement.stamp_s, measurement.scan_number
         self._last = measurement
         return self._combine(measurement, estimate, temperature, dt_s)
+
+    def take_health(self, health: CellHealth) -> None:
+        """Go on with what the state of health knows of capacity and resistance.
+
+        The capacity comes from open-circuit voltages alone, so that no estimate feeds itself.
+
+        Parameters
+        ----------
+        health : CellHealth
+            Of one cell of each parallel group.
+        """
+        self.cells.set_capacity(health.capacity_ah)
+        self.capacity_ah = health.capacity_ah * self.layout.parallel
+        self._energy.health = health
 
     # ---- over a restart ----
 

@@ -11,6 +11,7 @@ from openbms_core.models.ecm import CellModel
 from openbms_core.pack import LoadedPack
 from openbms_core.types import PackMeasurement
 from openbms_estimation.sop.energy import Cells, Energy, Load, RecentLoad, energy_to_cutoff
+from openbms_estimation.sop.health import CellHealth
 
 __all__ = ["PackEnergy"]
 
@@ -19,6 +20,8 @@ FloatArray = NDArray[np.float64]
 FIRST_RATE_C = 1.0 / 3.0
 """Load that is assumed until there was one."""
 AGAIN_AFTER_S = 2.0
+UNKNOWN_RATIO_STD = 0.05
+"""Relative doubt of the resistance of a cell that the state of health says nothing of."""
 
 
 class PackEnergy:
@@ -40,6 +43,8 @@ class PackEnergy:
         whole_ah = model.capacity_ah * topology.cells_in_parallel * topology.strings
         self._first_w = FIRST_RATE_C * whole_ah * float(model.ocv(0.5, 25.0)) * topology.cells_in_series
         self._recent = RecentLoad(Load(self._first_w))
+        self.health: CellHealth | None = None
+        """What the cells have lost, as far as it is known."""
         self._coolant = [
             index for index, (_, place, _) in enumerate(topology.sensors) if place == "coolant_in"
         ]
@@ -87,6 +92,7 @@ class PackEnergy:
                 soc_std=soc_std,
                 capacity_ah=capacity_ah,
                 temperature_degc=temperature_degc,
+                **self._resistance(),
                 parallel=self._pack.file.topology.cells_in_parallel,
                 strings=self._strings,
             ),
@@ -101,3 +107,14 @@ class PackEnergy:
             depletion=cell.depletion,
         )
         return self._last
+
+    def _resistance(self) -> dict[str, FloatArray]:
+        """Give the resistance over that of the cell file and its deviation, where they are known."""
+        if self.health is None:
+            return {}
+        ratio, std = self.health.resistance_ratio, self.health.resistance_ratio_std
+        known = np.isfinite(ratio) & np.isfinite(std)
+        return {
+            "resistance_ratio": np.where(known, ratio, 1.0),
+            "resistance_ratio_std": np.where(known, std, UNKNOWN_RATIO_STD),
+        }

@@ -14,9 +14,11 @@ from openbms_core.models.ecm import DISCHARGE, CellModel
 from openbms_core.pack import load_pack
 from openbms_core.resources import find_config
 from openbms_core.types import PackMeasurement
+from openbms_estimation.soc.pack_estimator import PackSocEstimator
 from openbms_estimation.sop.depletion import FullDischarge, cooling_k_per_w, depletion_table
 from openbms_estimation.sop.energy import Cells, Load, RecentLoad, energy_to_cutoff
 from openbms_estimation.sop.from_tests import CellTest, full_discharge, with_test_sections
+from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.pack_energy import PackEnergy
 
 CELL = load_cell(find_config("cells", "lg_hg2"))
@@ -188,3 +190,20 @@ def test_a_pack_states_its_energy_at_the_load_it_has() -> None:
     assert rough.energy_wh < 0.97 * soft.energy_wh
     stated = PackEnergy(pack, model, power_w=2000.0).step(0.1, scan(0.0), *states)
     assert stated.duration_s == pytest.approx(stated.energy_wh * 3600.0 / 2000.0)
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_an_aged_pack_states_what_an_aged_pack_gives(unknown: bool) -> None:
+    pack = load_pack("demo_96s_nmc")
+    n = pack.file.topology.cell_count
+    new, aged = (PackSocEstimator(pack, energy_power_w=500.0) for _ in range(2))
+    ratio = np.full(n, math.nan if unknown else 1.6)
+    aged.take_health(CellHealth(np.full(n, 0.85 * aged.model.capacity_ah), ratio, 0.05 * ratio))
+    m = PackMeasurement.empty(
+        n, len(pack.file.topology.sensor_names), 1, scan_number=1, stamp_s=10.0, scan_duration_s=0.1
+    )
+    m.cell_voltages_v[:], m.string_currents_a[:], m.temperatures_degc[:] = 3.7, 0.0, 0.0
+    fresh, old = new.step(m), aged.step(m)
+    assert old.remaining_charge_ah == pytest.approx(0.85 * fresh.remaining_charge_ah, rel=1e-3)
+    assert old.remaining_energy_wh < (0.87 if unknown else 0.84) * fresh.remaining_energy_wh
+    assert old.cell_soc == pytest.approx(fresh.cell_soc)
