@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction fuzz faults campaign power-limits mutation lock clean distclean
+.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction bench-estimation fuzz faults campaign power-limits mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -49,6 +49,9 @@ bench: build ## Measure speed and accuracy against the named opponents
 
 bench-reaction: build ## Measure software latency and trips of each fault class (hours; REACTION_ARGS='--plan')
 	@exec $(ENV) python benchmarks/reaction_time.py $(REACTION_ARGS)
+
+bench-estimation: build ## Measure the SoC filters' speed against filterpy and a bare compiled loop (ESTIMATION_ARGS='--rounds 3')
+	@exec env OMP_NUM_THREADS=1 $(ENV) python benchmarks/estimation_speed.py --output docs/validation/estimation-speed.md $(ESTIMATION_ARGS)
 
 fuzz: build ## Send a million random and mutated frames through driver and monitor
 	@exec $(ENV) python tests/support/frame_fuzz.py --output docs/validation/frame-fuzz.json $(FUZZ_ARGS)

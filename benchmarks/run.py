@@ -19,7 +19,7 @@ KEPT = HERE.parent / "docs" / "validation"
 def main() -> int:
     """Run the benchmarks one after the other; give the worst exit code."""
     # these take long or want their own arguments, and write their pages themselves
-    apart = ("run", "reaction_time", "soh_pack", "soh_windows")
+    apart = ("run", "reaction_time", "soh_pack", "soh_windows", "estimation_speed")
     programs = {p.stem: p for p in sorted(HERE.glob("*.py")) if p.stem not in apart}
     names = sys.argv[1:] or list(programs)
     unknown = [name for name in names if name not in programs]
