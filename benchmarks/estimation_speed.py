@@ -120,7 +120,7 @@ def agreement(model: CellModel) -> None:
     print(
         f"{CHECKED_STEPS} steps of the shipped drive ({np.sum(drive.dt_s):.0f} s, {100 * moved:.1f} % of the "
         f"charge), {cells} cells: largest difference of SoC to filterpy's EKF {worst[FilterpyEkf]:.1e}, "
-        f"to its UKF {worst[FilterpyUkf]:.1e}."
+        f"to its UKF (other points, no gate) {worst[FilterpyUkf]:.1e}."
     )
     if worst[FilterpyEkf] > AGREE_SOC:
         sys.exit(f"filterpy's EKF and SocEkf differ by more than {AGREE_SOC}: their times compare nothing.")

@@ -67,6 +67,8 @@ class _Cell:
         )
         self.current_a, self.temperature_degc = current_a, temperature_degc
         u = current_a - self.moved_x[3]
+        # as in SocEkf: the voltage drop teaches nothing of the offset, each sigma point has the same
+        self.instant_v = p.instant_v(u)
         fast = model.fast_overpotential_ratio * (abs(p.instant_v(u)) + p.r0_ohm * abs(u - self.moved_x[1]))
         correlated = 1.0 + 2.0 * s.fast_correlation_s / dt_s
         self.R = np.array([[s.voltage_noise_std_v**2 + correlated * fast**2]])
@@ -76,7 +78,7 @@ class _Cell:
         """Expected voltage (Hx) at the predicted state."""
         x = x.ravel()
         p = self.p
-        instant = (1.0 + x[4]) * p.instant_v(self.current_a - x[3])
+        instant = (1.0 + x[4]) * self.instant_v
         return np.array([[self.open_circuit_v + instant + p.r1_ohm * x[1] + p.r2_ohm * x[2] + x[5]]])
 
     def weigh(self, squared: float, variance: float, dt_s: float) -> None:
@@ -90,8 +92,7 @@ class _Cell:
 
     def jacobian(self, x: np.ndarray) -> np.ndarray:
         """Its slope over the states (HJacobian)."""
-        instant = self.p.instant_v(self.current_a - x[3, 0])
-        return np.array([[self.slope, self.p.r1_ohm, self.p.r2_ohm, 0.0, instant, 1.0]])
+        return np.array([[self.slope, self.p.r1_ohm, self.p.r2_ohm, 0.0, self.instant_v, 1.0]])
 
 
 class FilterpyEkf(_Cell):
