@@ -49,6 +49,7 @@ from openbms_estimation.soc.kernel import (
     run_compiled,
     spread_of,
 )
+from openbms_estimation.soc.regular import RESULTS, UNUSUAL, Bounds, fill_results, regular_step
 
 __all__ = ["SOC_HIGH", "SOC_LOW", "EkfSettings", "SocEkf", "SocSigmaPoint"]
 
@@ -59,6 +60,9 @@ _SMALL_V = 0.04
 """A slow model error below this contradicts nothing."""
 SHORTEST_S = 1e-4
 """Steps shorter than this bring nothing [s]."""
+_BEYOND_FIT_K = 10.0
+_FULL_WITHIN_V = 0.01
+_FULL_ABOVE_DEGC = 5.0
 _PLACE = np.zeros((STATES, STATES), int)
 _PLACE[UPPER] = np.arange(len(UPPER[0]))
 _PLACE = np.maximum(_PLACE, _PLACE.T)
@@ -210,7 +214,18 @@ class SocEkf:
         self._blind_s = np.zeros(n_cells)
         self._contradicted_s = np.zeros(n_cells)
         self._full_s = np.zeros(n_cells)
-        self._innovation, self._variance, self._limited = np.empty((3, n_cells))
+        self._innovation, self._variance, self._limited, self._scratch = np.empty((4, n_cells))
+        self._axes = model.axes
+        low, high = model.fitted_temperature_range_degc
+        self._bounds = Bounds(
+            coldest_degc=low - _BEYOND_FIT_K,
+            hottest_degc=high + _BEYOND_FIT_K,
+            restart_variances=self.settings.restart_sigma**2,
+            small_v=_SMALL_V,
+            full_v=model.voltage_max_v - _FULL_WITHIN_V,
+            full_current_c=self.settings.full_current_c,
+            full_above_degc=_FULL_ABOVE_DEGC,
+        )
 
     def _constants_of(self, model: CellModel, s: EkfSettings) -> Constants:
         return Constants(
@@ -263,13 +278,17 @@ class SocEkf:
         """
         n = self.n_cells
         dt = float(sample.dt_s)
-        voltage = of_cells(sample.voltage_v, n)
-        current = of_cells(sample.current_a, n)
+        voltage = _ready(sample.voltage_v, n)
+        current = _ready(sample.current_a, n)
+        if self._compiled and self._all_started and SHORTEST_S < dt <= self.settings.long_step_s:
+            estimate = self._regular_step(dt, current, voltage, sample)
+            if estimate is not None:
+                return estimate
         quality = np.zeros(n, np.uint8)
         regular = bool(np.isfinite(dt) and dt > SHORTEST_S)
         if not regular or dt > self.settings.long_step_s:
             quality |= np.uint8(Quality.TIME_IRREGULAR)
-        more_error = self._take_temperature(of_cells(sample.temperature_degc, n), quality)
+        more_error = self._take_temperature(_ready(sample.temperature_degc, n), quality)
         has_current, has_voltage = np.isfinite(current), np.isfinite(voltage) & (voltage > 0.0)
         all_current, all_voltage = bool(has_current.all()), bool(has_voltage.all())
         if not all_voltage:
@@ -314,6 +333,32 @@ class SocEkf:
             method=self.method,
         )
 
+    def _regular_step(
+        self, dt: float, current: FloatArray, voltage: FloatArray, sample: SocSample
+    ) -> SocEstimate | None:
+        """Work a step with a complete sample; None, and nothing done, if it is not complete."""
+        n = self.n_cells
+        temperature = _ready(sample.temperature_degc, n)
+        increment = _ready(sample.charge_increment_ah, n)
+        results = np.empty((RESULTS, n))
+        found = regular_step(
+            self.model.table, self._axes, self.x, self.upper, self.direction, self.doubt, increment, current,
+            voltage, temperature, dt, self._capacity_ah, self._constants, self._bounds, self._contradicted_s,
+            self._full_s, self._ones, self._zeros, self._scratch, self._innovation, self._variance,
+            self._limited, results,
+        )  # fmt: skip
+        if found == UNUSUAL:
+            return None
+        quality = np.zeros(n, np.uint8)
+        self._temperature = temperature
+        self._temperature_seen[:] = True
+        self._blind_s[:] = 0.0
+        if found:
+            self._judge(dt, self._ones, voltage, current, quality)
+            fill_results(self.x, self.upper, self._innovation, results)
+        soc, soc_std, bias, bias_std, ratio, ratio_std, innovation = results
+        return SocEstimate(soc, soc_std, bias, bias_std, ratio, ratio_std, innovation, quality, self.method)
+
     def _advance(
         self,
         dt: float,
@@ -335,7 +380,7 @@ class SocEkf:
         k, capacity = self._constants, self._capacity_ah
         if self._compiled:
             run_compiled(
-                self.model.table, self.model.axes, self.x, self.upper, self.direction, self.doubt, charge,
+                self.model.table, self._axes, self.x, self.upper, self.direction, self.doubt, charge,
                 known, blind, current, voltage, use, more_error, self._temperature, dt, capacity, k,
                 self._innovation, self._variance, self._limited,
             )  # fmt: skip
@@ -370,7 +415,7 @@ class SocEkf:
             self._temperature_seen |= fine
             quality[~fine] |= np.uint8(Quality.TEMPERATURE_ASSUMED)
             factor = np.where(fine, 1.0, np.where(self._temperature_seen, 2.0, 4.0))
-        outside = (self._temperature < low - 10.0) | (self._temperature > high + 10.0)
+        outside = (self._temperature < low - _BEYOND_FIT_K) | (self._temperature > high + _BEYOND_FIT_K)
         if outside.any():
             quality[outside] |= np.uint8(Quality.OUTSIDE_MODEL)
         return factor
@@ -460,10 +505,10 @@ class SocEkf:
                 quality[restart] |= np.uint8(Quality.RESTARTED)
                 self._reopen(restart)
         full = (
-            (voltage > self.model.voltage_max_v - 0.01)
+            (voltage > self.model.voltage_max_v - _FULL_WITHIN_V)
             & (current >= 0.0)
             & (current < settings.full_current_c * self._capacity_ah)
-            & (self._temperature > 5.0)
+            & (self._temperature > _FULL_ABOVE_DEGC)
         )
         if full.any() or self._full_s.any():
             self._full_s = np.where(full, self._full_s + dt, 0.0)
@@ -499,6 +544,12 @@ class SocEkf:
             places = _PLACE[row]
             self.upper[places] = np.where(where, 0.0, self.upper[places])
             self.upper[_PLACE[row, row]] = np.where(where, variance, self.upper[_PLACE[row, row]])
+
+
+def _ready(value: ArrayLike, count: int) -> FloatArray:
+    """Give ``value`` as an array as the compiled step takes it; for any other it would be compiled anew."""
+    array = of_cells(value, count)
+    return array if array.flags.carray else array.copy()
 
 
 class SocSigmaPoint(SocEkf):

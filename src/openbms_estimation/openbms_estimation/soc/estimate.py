@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 def of_cells(value: ArrayLike, count: int) -> FloatArray:
     """Give ``value`` as an array of shape (count,); not to be written to: it may be the caller's."""
     array = np.asarray(value, float)
+    if array.ndim == 0:
+        return np.full(count, float(array))
     return array if array.shape == (count,) else np.array(np.broadcast_to(array, (count,)))
 
 

@@ -344,6 +344,45 @@ def test_compiled_and_numpy_agree(kind: type[SocEkf]) -> None:
         assert np.array_equal(found[0].quality, found[1].quality)
 
 
+def test_the_short_way_of_a_complete_sample_is_the_long_way() -> None:
+    """Through a restart, limited innovations, a full cell, an odd temperature: compiled as with arrays."""
+    top = MODEL.voltage_max_v
+    rest = MODEL.ocv([0.3, 0.6, 0.9], 25.0)
+    filters = [
+        SocEkf(MODEL, 3, initial_soc=[0.3, 0.6, 0.9], settings=EkfSettings(compiled=compiled))
+        for compiled in (True, False)
+    ]
+    seen = set()
+    for step in range(500):
+        voltage = np.array([rest[0], rest[1] + (0.25 if step > 60 else 0.0), top if step > 100 else rest[2]])
+        if step % 40 == 0:
+            voltage[0] += 0.3
+        sample = SocSample(1.0, 0.01 * MODEL.capacity_ah, voltage, 60.0 if step == 30 else 25.0)
+        ours, plain = (ekf.step(sample) for ekf in filters)
+        for name in ("soc", "soc_std", "current_bias_a", "current_bias_std_a", "resistance_ratio"):
+            assert getattr(ours, name) == pytest.approx(getattr(plain, name), abs=1e-9)
+        assert ours.resistance_ratio_std == pytest.approx(plain.resistance_ratio_std, abs=1e-9)
+        assert ours.innovation_v == pytest.approx(plain.innovation_v, abs=1e-9)
+        assert np.array_equal(ours.quality, plain.quality)
+        seen |= set(ours.quality.tolist())
+    assert filters[0].x[0, 2] == pytest.approx(1.0, abs=0.03)
+    bits = int(np.bitwise_or.reduce(list(seen)))
+    assert bits & Quality.RESTARTED and bits & Quality.INNOVATION_LIMITED and bits & Quality.OUTSIDE_MODEL
+
+
+def test_arrays_of_any_layout_are_taken_and_none_is_changed() -> None:
+    voltage = np.repeat(MODEL.ocv([0.3, 0.6, 0.9], 25.0), 2)[::2]
+    fixed = np.full(3, -1.0)
+    fixed.setflags(write=False)
+    strided, plain = SocEkf(MODEL, 3), SocEkf(MODEL, 3)
+    before = voltage.copy()
+    for _ in range(5):
+        found = strided.step(SocSample(1.0, fixed, voltage, np.broadcast_to(25.0, 3)))
+        expected = plain.step(SocSample(1.0, -1.0, before.copy(), 25.0))
+    assert found.soc == pytest.approx(expected.soc, abs=1e-15)
+    assert np.array_equal(voltage, before)
+
+
 def test_sigma_points_of_a_straight_curve_are_the_ekf() -> None:
     """With a small doubt both take the same slope; the sigma points then add nothing."""
     current = drive(200)
