@@ -1,15 +1,16 @@
-"""One pack from beginning to end: what the diagnosis says of it, scored."""
+"""One pack from beginning to end, and with each of several faults: what the diagnosis says of it, scored."""
 
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diagnosing.simulated_pack import BLEED_OHM, CELLS, Fault, SimulatedPack, demo_pack
+from diagnosing.simulated_pack import BLEED_OHM, Fault, SimulatedPack, pack_like_the_demo
 from openbms_core.models.ecm import CellModel
 from openbms_core.pack import LoadedPack
 from openbms_core.types import DiagnosisFinding, PackMeasurement, StateOfCharge
@@ -19,7 +20,7 @@ from openbms_estimation.diagnosis.settings import DiagnosisSettings
 from openbms_estimation.soc.ekf import SocEkf
 from openbms_estimation.soc.estimate import SocSample
 
-__all__ = ["CellSoc", "Episode", "cell_soc_only", "is_right", "run_episode"]
+__all__ = ["Branch", "CellSoc", "Episode", "cell_soc_only", "is_right", "run_pack"]
 
 FloatArray = NDArray[np.float64]
 
@@ -86,6 +87,7 @@ class CellSoc:
             SocSample(
                 dt_s=dt_s,
                 current_a=float(m.string_currents_a[0]) / self._parallel,
+                charge_increment_ah=float(m.string_charge_increments_ah[0]) / self._parallel,
                 voltage_v=m.cell_voltages_v,
                 temperature_degc=middle(m.temperatures_degc),
             )
@@ -119,79 +121,134 @@ def cell_soc_only(m: PackMeasurement, soc: FloatArray, soc_std: FloatArray) -> S
     )
 
 
-def run_episode(
-    seed: int,
-    fault: str,
-    *,
-    healthy_days: float,
-    faulty_days: float,
-    evaluation_s: float = EVALUATION_S,
-    **forced: Any,
-) -> Episode:
-    """Run one pack.
+@dataclass(frozen=True)
+class Branch:
+    """What becomes of a pack after its healthy time.
+
+    Attributes
+    ----------
+    group : str
+        Where the episode is counted.
+    fault : str
+        Empty: none.
+    days : float
+        From the onset (of a healthy pack: from the branch) on.
+    evaluation_s : float
+        The hypotheses are compared this often [s].
+    until_found : bool
+        Ends with the right alarm.
+    forced : dict
+        Values of the fault that are not drawn.
+    """
+
+    group: str
+    fault: str
+    days: float
+    evaluation_s: float = EVALUATION_S
+    until_found: bool = False
+    forced: dict[str, Any] = field(default_factory=dict)
+
+
+class _DiagnosedPack:
+    """A simulated pack with its filter and its diagnosis."""
+
+    def __init__(self, seed: int, cells: int) -> None:
+        self.simulated = SimulatedPack(seed, count=cells)
+        pack = pack_like_the_demo(cells, self.simulated.sensors)
+        self.estimator = CellSoc(pack)
+        self.diagnoser = PackDiagnoser(
+            pack, DiagnosisSettings(evaluation_s=EVALUATION_S), bleed_resistance_ohm=BLEED_OHM
+        )
+
+    def live(self, days: float, result: Episode, *, until_found: bool = False) -> None:
+        """Let days go by, and book what the diagnosis says."""
+        simulated, fault = self.simulated, self.simulated.fault
+        begin_s, driven_at_onset_s = simulated.now_s, None
+        findings: list[DiagnosisFinding] = []
+        for measurement in simulated.days(days):
+            diagnosis = self.diagnoser.step(measurement, self.estimator.step(measurement))
+            now_s = measurement.stamp_s
+            faulty = fault is not None and now_s >= fault.onset_s
+            if not faulty:
+                result.cell_hours = (now_s - begin_s) / 3600.0 * simulated.count
+            elif driven_at_onset_s is None:
+                driven_at_onset_s = simulated.driven_s
+            if diagnosis is None:
+                continue
+            findings = [f for f in diagnosis.findings if f.alarm]
+            if fault is None or not faulty:
+                _book_healthy(result, diagnosis.findings)
+            elif _book_faulty(result, findings, fault):
+                result.detected_h = (now_s - fault.onset_s) / 3600.0
+                result.detected_driving_h = (simulated.driven_s - (driven_at_onset_s or 0.0)) / 3600.0
+                if until_found:
+                    break
+        if findings:
+            best = findings[0]
+            right_place = fault is not None and at_place(best, fault)
+            result.named = best.fault if right_place or best.fault != result.fault else "misplaced"
+
+
+def _book_healthy(result: Episode, findings: list[DiagnosisFinding]) -> None:
+    for f in findings:
+        result.strongest_healthy = max(
+            result.strongest_healthy, f.probability if f.probability >= 0.0 else 1.0
+        )
+        said = f"{f.fault} {f.place} {f.index}"
+        if f.alarm and said not in result.alarms_before:
+            result.alarms_before.append(said)
+
+
+def _book_faulty(result: Episode, alarms: list[DiagnosisFinding], fault: Fault) -> bool:
+    """Book the alarms of a faulty pack; tell whether the right one has just come."""
+    found = False
+    for f in alarms:
+        said = f"{f.fault} {f.place} {f.index}"
+        if at_place(f, fault):
+            if result.first_named == "none":
+                result.first_named = f.fault
+            found = found or is_right(f, fault)
+        elif said not in result.alarms_elsewhere:
+            result.alarms_elsewhere.append(said)
+    return found and result.detected_h is None
+
+
+def run_pack(
+    seed: int, cells: int, healthy_days: float, branches: tuple[Branch, ...]
+) -> list[tuple[str, Episode]]:
+    """Run a pack through its healthy time once, and from there on with each of several faults.
 
     Parameters
     ----------
     seed : int
-    fault : str
-        Empty: a pack that stays healthy.
-    healthy_days, faulty_days : float
-        Time before and after the onset [days].
-    evaluation_s : float
-        The hypotheses are compared this often [s].
-    **forced
-        Values of the fault that are not drawn.
+    cells : int
+        In series.
+    healthy_days : float
+    branches : tuple of Branch
+        Each goes on with its own random numbers; the onset lies within its first day.
 
     Returns
     -------
-    Episode
+    list of (str, Episode)
+        Group and result, of the healthy time first.
     """
-    pack = demo_pack()
-    simulated = SimulatedPack(seed)
-    drawn: Fault | None = None
-    if fault:
-        onset_s = simulated.now_s + healthy_days * 86400.0
-        drawn = replace(Fault.draw(fault, onset_s, np.random.default_rng([seed, 9])), **forced)
-        simulated.fault = drawn
-    result = Episode(seed, fault or "none", asdict(drawn) if drawn else {})
-    estimator = CellSoc(pack)
-    diagnoser = PackDiagnoser(
-        pack, DiagnosisSettings(evaluation_s=evaluation_s), bleed_resistance_ohm=BLEED_OHM
-    )
-    driven_at_onset_s = None
-    findings: list[DiagnosisFinding] = []
-    begin_s = simulated.now_s
-    for measurement in simulated.days(healthy_days + (faulty_days if fault else 0.0)):
-        diagnosis = diagnoser.step(measurement, estimator.step(measurement))
-        now_s = measurement.stamp_s
-        faulty = drawn is not None and now_s >= drawn.onset_s
-        if faulty and driven_at_onset_s is None:
-            driven_at_onset_s = simulated.driven_s
-        if not faulty:
-            result.cell_hours = (now_s - begin_s) / 3600.0 * CELLS
-        if diagnosis is None:
-            continue
-        findings = [f for f in diagnosis.findings if f.alarm]
-        if not faulty:
-            strongest = max((f.probability for f in diagnosis.findings), default=0.0)
-            result.strongest_healthy = max(result.strongest_healthy, strongest)
-        for f in findings:
-            said = f"{f.fault} {f.place} {f.index}"
-            if drawn is None or not faulty:
-                if said not in result.alarms_before:
-                    result.alarms_before.append(said)
-            elif not at_place(f, drawn):
-                if said not in result.alarms_elsewhere:
-                    result.alarms_elsewhere.append(said)
-            else:
-                if result.first_named == "none":
-                    result.first_named = f.fault
-                if result.detected_h is None and is_right(f, drawn):
-                    result.detected_h = (now_s - drawn.onset_s) / 3600.0
-                    driven_s = simulated.driven_s - (driven_at_onset_s or 0.0)
-                    result.detected_driving_h = driven_s / 3600.0
-    if findings:
-        best = findings[0]
-        right_place = drawn is not None and at_place(best, drawn)
-        result.named = best.fault if right_place or best.fault != fault else "misplaced"
-    return result
+    begun = _DiagnosedPack(seed, cells)
+    healthy = Episode(seed, "none", {})
+    begun.live(healthy_days, healthy)
+    results = [("healthy", healthy)]
+    for number, branch in enumerate(branches):
+        pack = deepcopy(begun)
+        draw = np.random.default_rng([seed, 9, number])
+        until_onset_s = float(draw.uniform(0.0, 86400.0)) if branch.fault else 0.0
+        fault = None
+        if branch.fault:
+            fault = Fault.draw(branch.fault, pack.simulated.now_s + until_onset_s, draw)
+            fault = replace(fault, **branch.forced)
+        pack.simulated.go_on(number, fault)
+        settings = replace(pack.diagnoser.settings, evaluation_s=branch.evaluation_s)
+        pack.diagnoser.settings = settings
+        result = Episode(seed, branch.fault or "none", asdict(fault) if fault else {})
+        days = branch.days + until_onset_s / 86400.0
+        pack.live(days, result, until_found=branch.until_found)
+        results.append((branch.group, result))
+    return results

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from diagnosing.episodes import Episode
 from diagnosing.simulated_pack import FAULTS
@@ -22,6 +23,9 @@ class Campaign:
     """Everything that was run."""
 
     held_out: bool
+    planned: int = 0
+    packs: int = 0
+    """Packs that were to be run, and that were."""
     episodes: dict[str, list[Episode]] = field(default_factory=dict)
     logs: list[dict[str, Any]] = field(default_factory=list)
     duration_s: float = 0.0
@@ -35,6 +39,8 @@ class Campaign:
         return {
             "held_out_seeds": self.held_out,
             "duration_s": round(self.duration_s, 1),
+            "packs_planned": self.planned,
+            "packs": self.packs,
             "groups": {
                 name: [asdict(e) for e in sorted(episodes, key=lambda e: e.seed)]
                 for name, episodes in sorted(self.episodes.items())
@@ -92,19 +98,76 @@ def _timed(episodes: list[Episode], text: str, *, driving: bool, limit_h: float)
     return f"| {text} | {len(found)} of {len(times)} | {figures} | {within} of {len(times)} |"
 
 
+def _false_alarms(everything: list[Episode]) -> list[str]:
+    hours = sum(e.cell_hours for e in everything)
+    # what a pack said in its healthy time it may go on saying with each of its faults: that is one alarm
+    false = {(e.seed, said) for e in everything for said in e.alarms_before}
+    elsewhere = [e for e in everything if e.alarms_elsewhere]
+    most = 0.5 * float(chi2.ppf(0.95, 2 * (len(false) + 1)))  # of a Poisson distribution
+    lines = [
+        "## False alarms",
+        "",
+        f"{hours:,.0f} healthy cell-hours (packs that stay healthy, and the time before a fault): "
+        f"**{len(false)} false alarm{'s' if len(false) != 1 else ''}**"
+        + (
+            f"; with 95 % confidence below {most / hours * 1e6:.1f} in a million cell-hours."
+            if hours
+            else "."
+        ),
+        f"Beside a real fault, {len(elsewhere)} of {sum(e.fault != 'none' for e in everything)} packs also "
+        "had an alarm at another place.",
+        "",
+    ]
+    lines += [f"* seed {seed}, healthy: {said}" for seed, said in sorted(false)]
+    for e in elsewhere:
+        also = ", ".join(e.alarms_elsewhere)
+        lines.append(f"* seed {e.seed}, {_short(e.fault)} at {e.fault_values['place']}: also {also}")
+    return lines
+
+
+def _logs(every: list[dict[str, Any]]) -> list[str]:
+    logs = [log for log in every if not log["fault"]]
+    hours = sum(log["hours"] * log["cells"] for log in logs)
+    alarms = sum(len(log["alarms"]) for log in logs)
+    lines = [
+        "",
+        "## Real logs of healthy cells",
+        "",
+        f"{sum(log['files'] for log in logs)} recordings, {hours:,.0f} cell-hours: **{alarms} false "
+        f"alarm{'s' if alarms != 1 else ''}**. A cell alone is judged by its current sensor only: all other "
+        "faults show by what one cell does unlike the others. Where a fault is named, it was put into the "
+        "second half of the recording.",
+        "",
+        "| Log | put in | cells | hours | alarms | most likely finding |",
+        "|---|---|---|---|---|---|",
+    ]
+    for log in every:
+        said = "; ".join(log["alarms"]) or "none"
+        lines.append(
+            f"| {log['name']} | {log['fault']} | {log['cells']} | {log['hours']:.1f} | {said} | "
+            f"{log['strongest']} |"
+        )
+    return lines
+
+
 def write_report(campaign: Campaign) -> str:
     """Give the page."""
     everything = [e for episodes in campaign.episodes.values() for e in episodes]
     lines = [
         "# Diagnosis of cells and sensors",
         "",
-        f"Written by `benchmarks/diagnosis.py` on {datetime.now(timezone.utc):%Y-%m-%d} "
+        f"Written by `benchmarks/diagnosis.py` (`make diagnosis`) on {datetime.now(timezone.utc):%Y-%m-%d} "
         f"({platform.machine()}, Python {platform.python_version()}, {campaign.duration_s / 60:.0f} min); "
-        f"seeds {'that were not' if campaign.held_out else 'that were also'} used to choose settings. "
-        "Packs of 96 cells of 50 Ah (the twin's cells, capacity spread 1 to "
-        "3 %, resistance 10 to 15 %, temperature gradient, noise, quantisation, sensors off by a little, "
-        "balancing on); users who drive, charge and park. Half of the packs have no contactor feedback, half "
-        "no string voltage.",
+        f"seeds that were {'not' if campaign.held_out else 'also'} used to choose settings"
+        + (
+            f"; {campaign.packs} of {campaign.planned} packs, then the time was over"
+            if campaign.packs < campaign.planned
+            else ""
+        )
+        + ". Packs of the twin's cells, 50 Ah each, in series 96, or 384 where they stay healthy: capacity "
+        "spread 1 to 3 %, resistance 10 to 15 %, a temperature gradient, noise, quantisation, sensors off by "
+        "a little, balancing on; users who drive, charge and park. Half of the packs have no contactor "
+        "feedback, half no string voltage. How it works: [Diagnosis](../concepts/diagnosis.md).",
         "",
     ]
     confusion = campaign.episodes.get("confusion", [])
@@ -135,33 +198,7 @@ def write_report(campaign: Campaign) -> str:
     if timed:
         lines += ["## How soon", "", "| Fault | named | time | within the target |", "|---|---|---|---|"]
         lines += [*timed, ""]
-    hours = sum(e.cell_hours for e in everything)
-    false = [e for e in everything if e.alarms_before]
-    elsewhere = [e for e in everything if e.alarms_elsewhere]
-    lines += [
-        "## False alarms",
-        "",
-        f"{hours:,.0f} healthy cell-hours (packs that stay healthy, and the time before a fault): "
-        f"**{sum(len(e.alarms_before) for e in false)} false alarms** in {len(false)} packs"
-        + (f"; with 95 % confidence below {3e6 / hours:.1f} in a million cell-hours." if not false else "."),
-        f"Beside a real fault, {len(elsewhere)} of {sum(e.fault != 'none' for e in everything)} packs also "
-        "had an alarm at another place.",
-        "",
-    ]
-    for e in (*false, *elsewhere):
-        said = ", ".join(e.alarms_before + e.alarms_elsewhere)
-        lines.append(f"* seed {e.seed}, {_short(e.fault)}: {said}")
+    lines += _false_alarms(everything)
     if campaign.logs:
-        lines += [
-            "",
-            "## Real logs of healthy cells",
-            "",
-            "| Log | cells | hours | alarms | strongest finding |",
-        ]
-        lines += ["|---|---|---|---|---|"]
-        for log in campaign.logs:
-            lines.append(
-                f"| {log['name']} | {log['cells']} | {log['hours']:.1f} | {log['alarms'] or 'none'} | "
-                f"{log['strongest']} |"
-            )
+        lines += _logs(campaign.logs)
     return "\n".join(lines).rstrip() + "\n"

@@ -1,8 +1,7 @@
-"""A pack of 96 cells in accelerated time: the twin's cells, days of driving, charging and rest, real sensors.
+"""A pack in accelerated time: the twin's cells, days of driving, charging and rest, real sensors.
 
 Cells are those of the digital twin (its own physics); temperatures, sensors, balancing and use are simple and
-fast here, since a million cell-hours are wanted. Steps are 10 s while driving, 30 s while charging, 60 s,
-later 240 s at rest; each is given to the estimators as one scan.
+fast here, since a million cell-hours are wanted. Each step is given to the estimators as one scan.
 """
 
 from __future__ import annotations
@@ -16,16 +15,20 @@ from numpy.typing import NDArray
 
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_config
-from openbms_core.types import PackMeasurement, Validity
+from openbms_core.types import UNKNOWN, PackMeasurement, Validity
 from openbms_sim.plant.cell import NMC_18650, CellBank, Spread
 
-__all__ = ["FAULTS", "Fault", "SimulatedPack", "demo_pack"]
+__all__ = ["CELLS", "FAULTS", "PARALLEL", "Fault", "SimulatedPack", "pack_like_the_demo"]
 
 FloatArray = NDArray[np.float64]
 
 PARALLEL = 18
 CELLS = 96
+CELLS_EACH = 3
+"""Cells of each temperature sensor."""
 BLEED_OHM = 33.0
+DRIVE_S, CHARGE_S, RELAX_S, REST_S = 20.0, 60.0, 120.0, 480.0
+"""Steps while driving, charging, in the first half hour of a rest and later [s]."""
 FAULTS = (
     "internal_short",
     "connection_resistance",
@@ -36,15 +39,35 @@ FAULTS = (
     "temperature_sensor",
     "open_wire",
 )
+_PLAUSIBLE_V = 0.1
 _HEAT_J_PER_K = 44.5 * PARALLEL
 _TO_COOLANT_W_PER_K = 0.04 * PARALLEL
 _NEIGHBOUR_W_PER_K = 0.08 * PARALLEL
 
 
-def demo_pack() -> LoadedPack:
-    """Give the demonstration pack with 18 cells in parallel (50 Ah)."""
+def pack_like_the_demo(cells: int, sensors: int, parallel: int = PARALLEL) -> LoadedPack:
+    """Give the demonstration pack with another number of cells and sensors at them.
+
+    Parameters
+    ----------
+    cells, sensors : int
+        ``cells`` is a multiple of ``sensors``.
+    parallel : int
+        18 make 50 Ah.
+    """
     pack = load_pack(find_config("packs", "demo_96s_nmc"))
-    topology = pack.file.topology.model_copy(update={"cells_in_parallel": PARALLEL})
+    topology = pack.file.topology
+    at_cells = topology.temperature_sensors[0].model_copy(
+        update={"count": sensors, "cells_each": cells // sensors}
+    )
+    topology = topology.model_copy(
+        update={
+            "cells_in_series": cells,
+            "cells_in_parallel": parallel,
+            "modules": (),
+            "temperature_sensors": (at_cells,),
+        }
+    )
     return replace(pack, file=pack.file.model_copy(update={"topology": topology}))
 
 
@@ -105,11 +128,14 @@ class SimulatedPack:
     fault : Fault, optional
     balancing : bool
         Bleeds at rest, more than a healthy pack needs.
+    count : int
+        Cells in series.
     """
 
     seed: int
     fault: Fault | None = None
     balancing: bool = True
+    count: int = CELLS
     now_s: float = field(default=1.0e9, init=False)
     scan: int = field(default=0, init=False)
     driven_s: float = field(default=0.0, init=False)
@@ -127,27 +153,43 @@ class SimulatedPack:
             self_discharge_ohm=NMC_18650.self_discharge_ohm * scale,
         )
         spread = Spread(rng.uniform(0.01, 0.03), rng.uniform(0.10, 0.15), rng.uniform(0.002, 0.012), 0.3)
-        self.cells = CellBank(CELLS, rng.uniform(0.5, 0.95), self.seed, spread, parameters)
+        self.cells = CellBank(self.count, rng.uniform(0.5, 0.95), self.seed, spread, parameters)
         self._capacity = self.cells.capacity_ah.copy()
         self._resistance = self.cells.resistance_factor.copy()
-        self.joint_ohm = np.abs(rng.normal(0.0, 0.02e-3, CELLS))
+        self.joint_ohm = np.abs(rng.normal(0.0, 0.02e-3, self.count))
         # the surroundings
         self.climate_degc, self.day_k = rng.uniform(-5.0, 32.0), rng.uniform(2.0, 6.0)
         self.gradient_k = rng.uniform(0.0, 5.0)
-        self.degc = np.full(CELLS, max(self.climate_degc, 0.0))
+        self.degc = np.full(self.count, max(self.climate_degc, 0.0))
         # the sensors
         self.noise_v, self.step_v = rng.uniform(0.0002, 0.001), rng.choice([1e-4, 1e-3, 1.5e-3])
-        self.bias_v = rng.uniform(-0.001, 0.001, CELLS)
-        self.sensor_k, self.step_k = rng.uniform(-0.5, 0.5, 32), rng.choice([0.1, 0.5, 1.0])
+        self.bias_v = rng.uniform(-0.001, 0.001, self.count)
+        self.sensor_k, self.step_k = rng.uniform(-0.5, 0.5, self.sensors), rng.choice([0.1, 0.5, 1.0])
         self.offset_a = rng.normal(0.0, self.capacity_ah / 4000.0)
         self.gain = 1.0 + rng.normal(0.0, 0.003)
         self.sum_gain, self.sum_offset_v = 1.0 + rng.normal(0.0, 0.001), rng.normal(0.0, 0.1)
         self.feedback = bool(rng.random() < 0.5)
         self.has_sum = bool(rng.random() < 0.5)
-        self.bleed_ohm = BLEED_OHM * rng.uniform(0.98, 1.02, CELLS)
-        self.bleeding = np.zeros(CELLS, bool)
+        self.bleed_ohm = BLEED_OHM * rng.uniform(0.98, 1.02, self.count)
+        self.bleeding = np.zeros(self.count, bool)
         self._stuck_degc = math.nan
         self._wire = np.zeros(2)
+        self._scan = PackMeasurement.empty(
+            self.count,
+            self.sensors,
+            1,
+            cell_voltage_validity=np.zeros(self.count, np.uint8),
+            string_current_validity=np.array([Validity.VALID], np.uint8),
+        )
+
+    @property
+    def sensors(self) -> int:
+        """Temperature sensors at cells."""
+        return self.count // CELLS_EACH
+
+    def go_on(self, other: int, fault: Fault | None) -> None:
+        """Go on with other random numbers, and with a fault."""
+        self.rng, self.fault = np.random.default_rng([self.seed, 4, other]), fault
 
     # ---- use ----
 
@@ -174,15 +216,15 @@ class SimulatedPack:
     def _drive(self, duration_s: float) -> Iterator[PackMeasurement]:
         rng, level = self.rng, 0.0
         brisk = rng.uniform(0.5, 1.1) * self.capacity_ah
-        for _ in range(int(duration_s / 10.0)):
+        for _ in range(int(duration_s / DRIVE_S)):
             if self._soc() < 0.12:
                 return
             level = 0.75 * level + 0.66 * rng.standard_normal()
             wanted = -brisk * (0.45 + 0.75 * level) if rng.random() > 0.12 else 0.0
             if self._soc() > 0.93:
                 wanted = min(wanted, 0.0)
-            self.driven_s += 10.0
-            yield self._step(float(np.clip(wanted, -3.0 * self.capacity_ah, 0.8 * self.capacity_ah)), 10.0)
+            self.driven_s += DRIVE_S
+            yield self._step(float(np.clip(wanted, -3.0 * self.capacity_ah, 0.8 * self.capacity_ah)), DRIVE_S)
 
     def _charge(self, target: float, current_a: float) -> Iterator[PackMeasurement]:
         for _ in range(2000):
@@ -193,15 +235,17 @@ class SimulatedPack:
                 current_a *= 0.85
             if float(self.cells.soc.max()) >= target or current_a < 0.02 * self.capacity_ah:
                 return
-            yield self._step(current_a, 30.0)
+            yield self._step(current_a, CHARGE_S)
 
     def _rest(self, duration_s: float) -> Iterator[PackMeasurement]:
-        for _ in range(int(min(duration_s, 1800.0) / 60.0)):
-            yield self._step(0.0, 60.0, parked=True)
+        for _ in range(int(min(duration_s, 1800.0) / RELAX_S)):
+            yield self._step(0.0, RELAX_S, parked=True)
         if duration_s > 1800.0:
             self._choose_bleeds()
-        for _ in range(int(max(duration_s - 1800.0, 0.0) / 240.0)):
-            yield self._step(0.0, 240.0, parked=True)
+        for _ in range(int(max(duration_s - 1800.0, 0.0) / REST_S)):
+            yield self._step(0.0, REST_S, parked=True)
+            # as every balancer: until the cell has come down to the others
+            self.bleeding &= self.shown_v > self._lowest_v() + 0.003
         self.bleeding[:] = False
 
     def _sleep(self, duration_s: float) -> None:
@@ -211,13 +255,16 @@ class SimulatedPack:
         self.scan += 1000
 
     def _choose_bleeds(self) -> None:
-        shown = self.shown_v
-        # what cannot be true is not balanced, nor towards
-        plausible = np.abs(shown - np.median(shown)) < 0.1
         # towards the top, as usual: further down unequal capacities look like unequal charge
         if self._soc() < 0.7:
             return
-        self.bleeding = (shown > shown[plausible].min() + 0.010) & plausible & self.balancing
+        plausible = np.abs(self.shown_v - np.median(self.shown_v)) < _PLAUSIBLE_V
+        self.bleeding = (self.shown_v > self._lowest_v() + 0.010) & plausible & self.balancing
+
+    def _lowest_v(self) -> float:
+        """Lowest voltage that can be true: what cannot be is not balanced, nor towards."""
+        plausible = np.abs(self.shown_v - np.median(self.shown_v)) < _PLAUSIBLE_V
+        return float(self.shown_v[plausible].min())
 
     # ---- physics ----
 
@@ -250,7 +297,7 @@ class SimulatedPack:
         day = 2.0 * math.pi * self.now_s / 86400.0
         outside = self.climate_degc + self.day_k * math.sin(day)
         heat = float(self.cells.heat_w.mean())
-        coolant = outside + self.gradient_k * np.linspace(-0.5, 0.5, CELLS) * min(1.0, heat / 20.0)
+        coolant = outside + self.gradient_k * np.linspace(-0.5, 0.5, self.count) * min(1.0, heat / 20.0)
         steps = max(1, math.ceil(dt_s / 120.0))
         h = dt_s / steps
         for _ in range(steps):
@@ -267,10 +314,10 @@ class SimulatedPack:
         rng, fault = self.rng, self.fault
         share = fault.share(self.now_s) if fault else 0.0
         self.scan += 1
-        shown = voltage + self.bias_v + rng.standard_normal(CELLS) * self.noise_v
+        shown = voltage + self.bias_v + rng.standard_normal(self.count) * self.noise_v
         offset_a, gain = self.offset_a, self.gain
-        middle = self.degc.reshape(32, 3).mean(axis=1)
-        felt = middle + self.sensor_k + rng.standard_normal(32) * 0.05
+        middle = self.degc.reshape(self.sensors, CELLS_EACH).mean(axis=1)
+        felt = middle + self.sensor_k + rng.standard_normal(self.sensors) * 0.05
         if fault and share:
             if fault.name == "voltage_sensor":
                 shown[fault.place] += share * fault.size
@@ -292,26 +339,20 @@ class SimulatedPack:
                     felt[fault.place] += share * fault.size
         self.shown_v = shown
         measured_a = current_a * gain + offset_a + rng.standard_normal() * 0.02
-        temperatures = np.full(43, np.nan)
-        temperatures[:32] = np.round(felt / self.step_k) * self.step_k
-        feedback = np.full(3, 255, np.uint8)
+        feedback = np.full(3, UNKNOWN, np.uint8)
         if self.feedback:
             feedback[:] = (0, 0, 0) if parked else (1, 1, 0)
         total = voltage.sum() * self.sum_gain + self.sum_offset_v + rng.standard_normal() * 0.02
-        return PackMeasurement.empty(
-            CELLS,
-            43,
-            1,
+        return replace(
+            self._scan,
             stamp_s=self.now_s,
             scan_number=self.scan,
             scan_duration_s=dt_s,
             cell_voltages_v=np.round(shown / self.step_v) * self.step_v,
-            cell_voltage_validity=np.zeros(CELLS, np.uint8),
             cell_balancing=self.bleeding.astype(np.uint8),
-            temperatures_degc=temperatures,
+            temperatures_degc=np.round(felt / self.step_k) * self.step_k,
             string_currents_a=np.array([measured_a]),
             string_charge_increments_ah=np.array([measured_a * dt_s / 3600.0]),
-            string_current_validity=np.array([Validity.VALID], np.uint8),
             string_voltages_v=np.array([total if self.has_sum else math.nan]),
             contactor_feedback=feedback,
         )

@@ -158,7 +158,8 @@ class StringCells:
         hours = (block.end_s - self.origin_s) / _HOUR_S
         phi = np.array([slope, slope * (z - 0.5), -slope * hours, rate, u, 1.0])
         tail_v = self.drop_v * float(block.tail_c[string])
-        y, phi = self._as_the_crowd_says(y, phi, abs(u) + 0.5 * abs(rate) * self.drop_v + 0.3 * tail_v)
+        stress_v = abs(u) + 0.5 * abs(rate) * self.drop_v + 0.3 * tail_v
+        y, phi = self._as_the_crowd_says(y, phi, self.bled - middle(self.bled), stress_v)
         unlike = spread(np.where(known, soc - z, 0.0))
         variance = (
             s.noise_v**2
@@ -180,7 +181,7 @@ class StringCells:
         )
 
     def _as_the_crowd_says(
-        self, y: FloatArray, phi: FloatArray, stress_v: float
+        self, y: FloatArray, phi: FloatArray, bled: FloatArray, stress_v: float
     ) -> tuple[FloatArray, FloatArray]:
         """Correct what the model gets wrong of all cells alike: slope and bend of the OCV, overpotential.
 
@@ -192,6 +193,8 @@ class StringCells:
         ----------
         y : ndarray, shape (cells,)
         phi : ndarray, shape (6,)
+        bled : ndarray, shape (cells,)
+            What balancing took from each cell more than from the middle one; ``y`` holds it times the slope.
         stress_v : float
             Size of the overpotential that may be wrong [V].
 
@@ -203,20 +206,24 @@ class StringCells:
         if self._theta is None:
             return y, phi
         theta = self._theta
-        of_charge, resistance = phi[:JOINT] @ theta[:JOINT], theta[GROWTH]
+        had_charge, resistance = phi[:JOINT] @ theta[:JOINT], theta[GROWTH]
         # cells of high resistance do not have bad connections too: what looks so is the overpotential's shape
         heavy = np.abs(resistance) > 2.5 * spread(resistance)
         known = np.where(heavy, 0.0, resistance)
         alike = float(known @ theta[JOINT]) / (float(known @ known) + 1e-9)
         joint = theta[JOINT] - alike * resistance
-        left = y - of_charge - phi[JOINT] * joint - phi[GROWTH:] @ theta[GROWTH:]
-        apart = of_charge / phi[DZ]
+        left = y - had_charge - phi[JOINT] * joint - phi[GROWTH:] @ theta[GROWTH:]
+        # slope and bend matter for how far apart the cells are now, not for how far they would be without
+        # balancing
+        slope = phi[DZ]
+        of_charge = had_charge - slope * bled
+        apart = of_charge / slope
         apart = apart - middle(apart)
         of_charge = of_charge - middle(of_charge)
         rows = np.stack((of_charge, resistance, apart * apart, np.where(np.isnan(left), 0.0, left)))
         scale = np.array([[spread(row)] for row in rows]) + 1e-6
         limits = scale * _CROWD
-        x, x_left = np.split(np.clip(rows, -limits, limits), [3])
+        x, x_left = np.split(np.clip(rows, -limits, limits), [3])  # also below: nothing may feed itself
         noise = float((x_left @ x_left.T)[0, 0]) / self.cells + 1e-8
         std = np.array([_SLOPE_STD, _OVERPOTENTIAL_STD * stress_v + 1e-5, _CURVATURE_STD_V])
         share = np.linalg.solve(x @ x.T / noise + np.diag(std**-2.0), x @ x_left[0] / noise)
@@ -228,7 +235,7 @@ class StringCells:
         phi = phi.copy()
         phi[:JOINT] *= 1.0 + share[0]
         phi[GROWTH] += share[1]
-        return y - share[2] * rows[2], phi
+        return y + share[0] * slope * bled - share[2] * x[2], phi
 
     def _bleed(self, bled_s: FloatArray, voltage: FloatArray, now_s: float) -> FloatArray:
         """Book what balancing took from each cell; give it as a part of the capacity."""

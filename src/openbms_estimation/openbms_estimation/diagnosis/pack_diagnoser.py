@@ -192,7 +192,8 @@ class PackDiagnoser:
         of_sensor = posterior(temperature.evidence[:, None], temperature.evidence[:, None], prior)[:, 0]
         self._suspicious = np.nan_to_num(of_sensor) > 0.5
         current = [sensor.evidence() for sensor in self.currents]
-        of_string = np.array([posterior(e.evidence[None], e.evidence[None], prior)[0, 0] for e in current])
+        rare = self.settings.string_prior_log_odds
+        of_string = np.array([posterior(e.evidence[None], e.evidence[None], rare)[0, 0] for e in current])
         found = [self._cell_evidence(k) for k in range(len(self._slices))]
         probability = np.concatenate([posterior(e.evidence, e.fit, prior) for e in found])
         self._temperature_alarms.step(of_sensor[:, None], dt_s)

@@ -65,6 +65,9 @@ class DiagnosisSettings:
     prior_log_odds : float
         Logarithm of the odds that a given place has a given fault, before anything is seen (all onsets
         together).
+    string_prior_log_odds : float
+        The same for the current sensor of a string: one place instead of hundreds of pairs of cell and fault,
+        so that as many false alarms come of less evidence.
     alarm_probability, clear_probability : float
         An alarm needs at least this, and ends below that.
     alarm_s, unclear_s, clear_s : float
@@ -106,6 +109,7 @@ class DiagnosisSettings:
     least_stuck: float = 0.5
     temperature_noise_k: float = 0.7
     prior_log_odds: float = -16.0
+    string_prior_log_odds: float = -10.0
     alarm_probability: float = 0.95
     clear_probability: float = 0.2
     unclear_s: float = 3 * 3600.0
