@@ -63,6 +63,7 @@ SHORTEST_S = 1e-4
 _BEYOND_FIT_K = 10.0
 _FULL_WITHIN_V = 0.01
 _FULL_ABOVE_DEGC = 5.0
+_LIMITED = np.uint8(Quality.INNOVATION_LIMITED)
 _PLACE = np.zeros((STATES, STATES), int)
 _PLACE[UPPER] = np.arange(len(UPPER[0]))
 _PLACE = np.maximum(_PLACE, _PLACE.T)
@@ -220,7 +221,9 @@ class SocEkf:
         self._bounds = Bounds(
             coldest_degc=low - _BEYOND_FIT_K,
             hottest_degc=high + _BEYOND_FIT_K,
-            restart_variances=self.settings.restart_sigma**2,
+            restart_sigma=self.settings.restart_sigma,
+            restart_after_s=self.settings.restart_after_s,
+            full_time_s=self.settings.full_time_s,
             small_v=_SMALL_V,
             full_v=model.voltage_max_v - _FULL_WITHIN_V,
             full_current_c=self.settings.full_current_c,
@@ -340,21 +343,20 @@ class SocEkf:
         n = self.n_cells
         temperature = _ready(sample.temperature_degc, n)
         increment = _ready(sample.charge_increment_ah, n)
-        results = np.empty((RESULTS, n))
+        results, quality = np.empty((RESULTS, n)), np.zeros(n, np.uint8)
         found = regular_step(
             self.model.table, self._axes, self.x, self.upper, self.direction, self.doubt, increment, current,
             voltage, temperature, dt, self._capacity_ah, self._constants, self._bounds, self._contradicted_s,
             self._full_s, self._ones, self._zeros, self._scratch, self._innovation, self._variance,
-            self._limited, results,
+            self._limited, quality, _LIMITED, results,
         )  # fmt: skip
         if found == UNUSUAL:
             return None
-        quality = np.zeros(n, np.uint8)
         self._temperature = temperature
         self._temperature_seen[:] = True
         self._blind_s[:] = 0.0
         if found:
-            self._judge(dt, self._ones, voltage, current, quality)
+            self._act_upon_counters(quality)
             fill_results(self.x, self.upper, self._innovation, results)
         soc, soc_std, bias, bias_std, ratio, ratio_std, innovation = results
         return SocEstimate(soc, soc_std, bias, bias_std, ratio, ratio_std, innovation, quality, self.method)
@@ -500,10 +502,6 @@ class SocEkf:
         if against.any() or self._contradicted_s.any():
             counted = np.where(against, self._contradicted_s + dt, 0.0)
             self._contradicted_s = np.where(use > 0.5, counted, self._contradicted_s)
-            restart = self._contradicted_s > settings.restart_after_s
-            if restart.any():
-                quality[restart] |= np.uint8(Quality.RESTARTED)
-                self._reopen(restart)
         full = (
             (voltage > self.model.voltage_max_v - _FULL_WITHIN_V)
             & (current >= 0.0)
@@ -512,9 +510,18 @@ class SocEkf:
         )
         if full.any() or self._full_s.any():
             self._full_s = np.where(full, self._full_s + dt, 0.0)
-            full = self._full_s > settings.full_time_s
-            if full.any():
-                self._anchor(full, 1.0, settings.full_std)
+        self._act_upon_counters(quality)
+
+    def _act_upon_counters(self, quality: NDArray[np.uint8]) -> None:
+        """Open again what was contradicted for long; anchor what has been full for long."""
+        settings = self.settings
+        restart = self._contradicted_s > settings.restart_after_s
+        if restart.any():
+            quality[restart] |= np.uint8(Quality.RESTARTED)
+            self._reopen(restart)
+        full = self._full_s > settings.full_time_s
+        if full.any():
+            self._anchor(full, 1.0, settings.full_std)
 
     def _slow_std(self) -> FloatArray:
         """Standard deviation that the slow model error may have now [V]."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openbms_core.compiled import compiled
-from openbms_estimation.soc.kernel import Constants, run_compiled
+from openbms_estimation.soc.kernel import Constants, _corners, run_compiled
 
 __all__ = ["RESULTS", "UNUSUAL", "Bounds", "fill_results", "regular_step"]
 
@@ -26,11 +26,13 @@ RESULTS = 7
 
 
 class Bounds(NamedTuple):
-    """Beyond these a step is to be looked at."""
+    """What is unusual; see :class:`openbms_estimation.soc.ekf.EkfSettings`."""
 
     coldest_degc: float
     hottest_degc: float
-    restart_variances: float
+    restart_sigma: float
+    restart_after_s: float
+    full_time_s: float
     small_v: float
     full_v: float
     full_current_c: float
@@ -48,6 +50,32 @@ def fill_results(x: FloatArray, p: FloatArray, innovation: FloatArray, results: 
         results[4, c] = 1.0 + x[4, c]
         results[5, c] = np.sqrt(max(p[18, c], 0.0))
         results[6, c] = innovation[c]
+
+
+@compiled
+def _slow_std(
+    table: FloatArray,
+    axis: tuple[float, ...],
+    x: FloatArray,
+    c: int,
+    temperature_degc: float,
+    load_std: float,
+) -> float:
+    """Standard deviation that the slow model error of a cell may have now [V]."""
+    at, right, above = _corners(x[0, c], temperature_degc, axis)
+    columns = int(axis[2])
+    r0 = r1 = r2 = slow = 0.0
+    for row, weight in (
+        (at, (1.0 - right) * (1.0 - above)),
+        (at + 1, right * (1.0 - above)),
+        (at + columns, (1.0 - right) * above),
+        (at + columns + 1, right * above),
+    ):
+        r0 += weight * table[row, 4]
+        r1 += weight * table[row, 7]
+        r2 += weight * table[row, 9]
+        slow += weight * table[row, 11]
+    return float(np.hypot(slow, load_std * ((r0 + r1) * abs(x[1, c]) + r2 * abs(x[2, c]))))
 
 
 @compiled
@@ -74,19 +102,23 @@ def regular_step(
     innovation: FloatArray,
     variance: FloatArray,
     limited: FloatArray,
+    quality: NDArray[np.uint8],
+    limited_bit: np.uint8,
     results: FloatArray,
 ) -> int:
-    """Check the sample, work one step, look at what came out.
+    """Check the sample, work one step, judge what came out.
 
     Parameters
     ----------
     increment_ah, current_a, voltage_v, temperature_degc : ndarray, shape (n_cells,)
         The sample.
     contradicted_s, full_s : ndarray, shape (n_cells,)
-        Counters of the filter; read only.
+        For how long a cell has contradicted, and has been full; counted on.
     ones, zeros : ndarray, shape (n_cells,)
     charge_ah, innovation, variance, limited : ndarray, shape (n_cells,)
         Written.
+    quality : ndarray of uint8, shape (n_cells,)
+        Gets ``limited_bit`` where an innovation lost weight.
     results : ndarray, shape (7, n_cells)
         Written.
 
@@ -95,8 +127,8 @@ def regular_step(
     Returns
     -------
     int
-        :data:`UNUSUAL`: the sample is not complete and nothing was done. 1: done, and there is something to
-        judge. 0: done.
+        :data:`UNUSUAL`: the sample is not complete and nothing was done. 1: done, and a counter has reached
+        its time. 0: done.
     """
     for c in range(x.shape[1]):
         volts, degc = voltage_v[c], temperature_degc[c]
@@ -112,22 +144,23 @@ def regular_step(
         table, axis, x, p, direction, doubt, charge_ah, ones, zeros, current_a, voltage_v, ones, ones,
         temperature_degc, dt_s, capacity_ah, k, innovation, variance, limited,
     )  # fmt: skip
-    judge = 0
+    act = 0
     for c in range(x.shape[1]):
+        if limited[c] > 0.5:
+            quality[c] |= limited_bit
+        error = abs(x[5, c])
+        against = innovation[c] * innovation[c] > bounds.restart_sigma**2 * variance[c]
+        if error > bounds.small_v and not against:
+            slow_std = _slow_std(table, axis, x, c, temperature_degc[c], k.load_relative_std)
+            against = error > bounds.restart_sigma * slow_std
+        contradicted_s[c] = contradicted_s[c] + dt_s if against else 0.0
         full = (
             voltage_v[c] > bounds.full_v
             and 0.0 <= current_a[c] < bounds.full_current_c * capacity_ah[c]
             and temperature_degc[c] > bounds.full_above_degc
         )
-        if (
-            full
-            or limited[c] > 0.5
-            or innovation[c] * innovation[c] > bounds.restart_variances * variance[c]
-            or np.abs(x[5, c]) > bounds.small_v
-            or contradicted_s[c] != 0.0
-            or full_s[c] != 0.0
-        ):
-            judge = 1
-            break
+        full_s[c] = full_s[c] + dt_s if full else 0.0
+        if contradicted_s[c] > bounds.restart_after_s or full_s[c] > bounds.full_time_s:
+            act = 1
     fill_results(x, p, innovation, results)
-    return judge
+    return act
