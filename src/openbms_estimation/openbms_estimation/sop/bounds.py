@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float64]
 
 _COLDER_PER_10_K = 1.5
 _PULSE_S = 10.0
-_DISCHARGE_SHARE = 0.7
+_DISCHARGE_SHARE = 0.85
 """So much of a discharge is remembered as room for a charge."""
 
 

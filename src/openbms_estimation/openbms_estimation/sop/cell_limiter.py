@@ -28,8 +28,11 @@ FloatArray = NDArray[np.float64]
 
 REASONS = ("current_rating", "temperature", "soc_window", "core_temperature", "lithium_plating")
 CELL_VOLTAGE = "cell_voltage"
-PLATING_SOC_STD = 2.0
+PLATING_SOC_STD = 1.0
 """Standard deviations of the SoC that the plating map is read higher by: the map itself has a reserve."""
+ANODE_EXPONENT = 1.2
+"""Of the resistance's growth: a part of it does not age, and the reaction's share grows slower than the
+exchange current falls (it follows its logarithm)."""
 
 
 @dataclass(frozen=True)
@@ -198,15 +201,16 @@ class CellLimiter:
     def _anode_share(self, state: CellState) -> FloatArray:
         """Give the part of the plating map's current that an aged anode bears, shape (n_cells,).
 
-        Lost area and slower kinetics let the resistance grow as much as they lower that current, a contact
-        that has grown lets it grow alone: the growth is the most that the anode can have lost. A contact
-        resistance shows less in the cold and more in the heat, an anode alike everywhere; so the smaller of
-        what is seen now and what the state of health says of 25 degC holds.
+        Lost area and slower kinetics let the resistance grow about as much as they lower that current, a
+        contact that has grown lets it grow alone, and from outside they look the same: the growth is taken
+        for a loss of the anode. A contact shows less in the cold and more in the heat; so it is the growth
+        that is seen now, and no more than what the state of health says of 25 degC, with its doubt.
         """
         ratio = self.residual.ratio
         if state.resistance_ratio is not None and state.resistance_ratio_std is not None:
-            ratio = np.fmin(ratio, state.resistance_ratio + state.resistance_ratio_std)
-        return np.minimum(1.0 / ratio, 1.0)
+            doubt = self.settings.margin_std * state.resistance_ratio_std
+            ratio = np.fmin(ratio, state.resistance_ratio + doubt)
+        return np.minimum(ratio**-ANODE_EXPONENT, 1.0)
 
     def limits(self, coolant_degc: float = float("nan")) -> tuple[HorizonLimits, HorizonLimits]:
         """Give the limits of every cell for itself, as if it were a pack of one.

@@ -32,7 +32,7 @@ FRACTIONS = np.array([0.0, 0.25, 0.6, 1.0])
 
 UNTESTED_STD = 0.5
 """Standard deviation for each volt of overpotential beyond the tested range."""
-AGED_STD = 0.12
+AGED_STD = 0.10
 """Relative standard deviation of the overpotential for each unit that the resistance ratio is away from 1."""
 
 
