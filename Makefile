@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction bench-estimation fuzz faults campaign power-limits mutation lock clean distclean
+.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction bench-estimation fuzz faults campaign power-limits diagnosis mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -64,6 +64,9 @@ campaign: build ## Inject faults at random, live through healthy hours (CAMPAIGN
 
 power-limits: build ## Judge power limits and energy against PyBaMM (half an hour; POWER_ARGS='--episodes 100')
 	@exec $(ENV) python benchmarks/power_limits.py $(POWER_ARGS)
+
+diagnosis: build ## Judge the diagnosis on simulated and real packs (minutes; all: DIAGNOSIS_ARGS='--full --data DIR')
+	@exec $(ENV) python benchmarks/diagnosis.py $(DIAGNOSIS_ARGS)
 
 mutation: build ## Change the safety core in small ways and see that a test notices (hours; --sample N: less)
 	@exec $(ENV) python tools/mutation.py $(MUTATION_ARGS)
