@@ -126,16 +126,18 @@ def agreement(model: CellModel) -> None:
         sys.exit(f"filterpy's EKF and SocEkf differ by more than {AGREE_SOC}: their times compare nothing.")
 
 
-def bare_loop(batch: SocEkf, samples: list[SocSample]) -> Callable[[], None]:
-    """Give the kernel's compiled loop over all samples with ready arrays; nothing else is done."""
+Samples = list[SocSample]
+
+
+def bare_loop(batch: SocEkf) -> Callable[[Samples], None]:
+    """Give the kernel's compiled loop over samples, from the state of a batch, with ready arrays."""
     n = batch.n_cells
     ones, zeros = np.ones(n), np.zeros(n)
     x, p, direction, doubt = (a.copy() for a in (batch.x, batch.upper, batch.direction, batch.doubt))
-    results = np.empty((3, n))
+    innovation, variance, limited = np.empty((3, n))
     table, axes, k, capacity = batch.model.table, batch.model.axes, batch._constants, batch.capacity_ah
-    innovation, variance, limited = results
 
-    def loop() -> None:
+    def loop(samples: Samples) -> None:
         for s in samples:
             run_compiled(
                 table, axes, x, p, direction, doubt, s.charge_increment_ah, ones, zeros, s.current_a,
@@ -146,65 +148,67 @@ def bare_loop(batch: SocEkf, samples: list[SocSample]) -> Callable[[], None]:
     return loop
 
 
-def stepping(batch: SocEkf, samples: list[SocSample]) -> Callable[[], None]:
-    """Give the public step over all samples."""
+def stepping(batch: SocEkf) -> Callable[[Samples], None]:
+    """Give the public step over samples."""
 
-    def steps() -> None:
+    def steps(samples: Samples) -> None:
         for s in samples:
             batch.step(s)
 
     return steps
 
 
-def us_per_step(work: Callable[[], object], steps: int) -> float:
-    """Time of one step [µs]."""
-    began = time.perf_counter()
-    work()
-    return 1e6 * (time.perf_counter() - began) / steps
+def filterpy(filters: list[FilterpyEkf] | list[FilterpyUkf]) -> Callable[[Samples], None]:
+    """Give the steps of one filter after the other."""
+
+    def steps(samples: Samples) -> None:
+        for s in samples:
+            for c, single in enumerate(filters):
+                single.step(s.current_a[c], s.voltage_v[c], s.temperature_degc[c], s.dt_s)
+
+    return steps
+
+
+def bare_filterpy(filters: list[FilterpyEkf]) -> Callable[[Samples], None]:
+    """Give filterpy's own arithmetic, without the cell model."""
+
+    def steps(samples: Samples) -> None:
+        for _ in samples:
+            for single in filters:
+                single.bare_step()
+
+    return steps
 
 
 def race(model: CellModel, cells: int, rounds: int) -> str:
-    """Let all run in turn; give the line of this number of cells."""
-    steps = max(5, min(200, 40_000 // cells))
-    drive = shipped_drive(steps)
-    samples = drive.samples(cells)
+    """Let all run in turn through the drive; give the line of this number of cells."""
+    steps = max(5, min(100, 40_000 // cells))
     few = min(cells, MOST_FILTERPY_CELLS)
-    slow = max(2, min(50, 200 // few))
+    slow = max(2, min(steps, 400 // few))
+    drive = shipped_drive(steps * (rounds + 1))
+    samples = drive.samples(cells)
     ekf = started(SocEkf, model, drive, cells)
     sigma = started(SocSigmaPoint, model, drive, cells)
-    plain = started(SocEkf, model, drive, cells, compiled=False)
-    loop = bare_loop(ekf, samples)
-    singles = [FilterpyEkf(ekf, c) for c in range(few)]
-    unscented = [FilterpyUkf(sigma, c) for c in range(few)]
-
-    def filterpy(filters: list[FilterpyEkf] | list[FilterpyUkf]) -> Callable[[], None]:
-        def work() -> None:
-            for s in samples[:slow]:
-                for c, single in enumerate(filters):
-                    single.step(s.current_a[c], s.voltage_v[c], s.temperature_degc[c], s.dt_s)
-
-        return work
-
-    def bare() -> None:
-        for _ in range(slow):
-            for single in singles:
-                single.bare_step()
-
-    runs = {
-        "ours": (stepping(ekf, samples), steps),
-        "loop": (loop, steps),
-        "sigma": (stepping(sigma, samples), steps),
-        "numpy": (stepping(plain, samples[: max(2, steps // 4)]), max(2, steps // 4)),
-        "alone": (filterpy(singles), slow * few),
-        "bare": (bare, slow * few),
-        "ukf": (filterpy(unscented), slow * few),
+    plain = [FilterpyEkf(ekf, c) for c in range(few)]
+    filterpy(plain)(samples[:1])  # sets their matrices
+    runs = {  # what runs, over how many samples of a round, and for how many units the time is taken
+        "ours": (stepping(ekf), steps, steps),
+        "loop": (bare_loop(ekf), steps, steps),
+        "sigma": (stepping(sigma), steps, steps),
+        "numpy": (stepping(started(SocEkf, model, drive, cells, compiled=False)), steps, steps),
+        "alone": (filterpy([FilterpyEkf(ekf, c) for c in range(few)]), slow, slow * few),
+        "bare": (bare_filterpy(plain), slow, slow * few),
+        "ukf": (filterpy([FilterpyUkf(sigma, c) for c in range(few)]), slow, slow * few),
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
-        for name, (work, count) in runs.items():
-            took = us_per_step(work, count)
+        for name, (work, count, units) in runs.items():
+            part = samples[number * steps : number * steps + count]
+            began = time.perf_counter()
+            work(part)
+            took = time.perf_counter() - began
             if number:  # the first round fills caches
-                times[name].append(took)
+                times[name].append(1e6 * took / units)
     t = {name: float(np.median(values)) for name, values in times.items()}
     return LINE.format(
         cells=cells,
@@ -222,15 +226,18 @@ def race(model: CellModel, cells: int, rounds: int) -> str:
 
 
 def first_call() -> None:
-    """Print the time of a filter's first step in this process [s]."""
+    """Print the time of a filter's first two steps in this process [s]."""
     model = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
     batch = SocEkf(model, 4, initial_soc=0.5)
     sample = SocSample(0.1, -1.0, np.full(4, 3.7), 25.0, -1.0 / 36000.0)
-    print(1e-6 * us_per_step(lambda: batch.step(sample), 1))
+    began = time.perf_counter()
+    batch.step(sample)
+    batch.step(sample)  # the first one starts the filter, the second takes the way of all later ones
+    print(time.perf_counter() - began)
 
 
 def compile_time() -> str:
-    """Time of the first step in a fresh process, with an empty and a filled cache of compiled code."""
+    """Time of the first two steps in a fresh process, with an empty and a filled cache of compiled code."""
     if not HAS_COMPILER:
         return "Numba is not installed: the public step is the NumPy path; there is no compiled loop."
     with tempfile.TemporaryDirectory() as folder:
@@ -247,7 +254,7 @@ def compile_time() -> str:
             for _ in range(2)
         ]
     return (
-        f"First step of a process: {seconds[0]:.2f} s with an empty cache (the kernel is compiled), "
+        f"First two steps of a process: {seconds[0]:.2f} s with an empty cache (the kernel is compiled), "
         f"{seconds[1]:.2f} s with a filled one (it is loaded)."
     )
 
