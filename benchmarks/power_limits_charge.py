@@ -24,6 +24,7 @@ TEMPERATURES_DEGC = (-10.0, 0.0, 10.0, 25.0)
 BEGIN_SOC, WANTED_SOC = 0.1, 0.8
 LONGEST_S = 9 * 3600.0
 CUTOFF_V = 2.8
+AGES = ("fresh", "active material and contact", "lithium and kinetics")
 
 
 def charge(truth: Truth, cell: CellFile, progress: Callable[[int], None]) -> list[dict[str, Any]]:
@@ -76,11 +77,10 @@ def charge(truth: Truth, cell: CellFile, progress: Callable[[int], None]) -> lis
         highest = np.maximum(highest, answer["highest_v"])
         taken = np.where(np.isnan(taken) & (true >= WANTED_SOC), clock, taken)
         progress(int(np.isfinite(taken).sum()))
-    names = ("fresh", "active material and contact", "lithium and kinetics")
     return [
         {
             "degc": float(degc[k]),
-            "age": names[age[k]],
+            "age": AGES[age[k]],
             "lowest_anode_mv": round(1e3 * float(lowest[k]), 1),
             "highest_v": round(float(highest[k]), 4),
             "soc": round(float(true[k]), 3),
@@ -130,6 +130,6 @@ def energy(
             "whole_wh": foretell(1.0).energy_wh,
         }  # fmt: skip
         cold = "below 10 degC" if degc[k] < 10.0 else "10 degC and above"
-        groups.setdefault(f"{'aged' if old else 'fresh'}, {cold}", []).append(row)
+        groups.setdefault(f"{AGES[age[k]]}, {cold}", []).append(row)
         groups.setdefault("all", []).append(row)
     return {name: energy_lg.summary(rows) for name, rows in sorted(groups.items())}
