@@ -210,7 +210,9 @@ class PackFile(StrictModel):
     protection: Protection = Protection()
     faults: dict[str, FaultTiming] = Field(default_factory=dict)
     """Own timing of rows of the fault table, by identifier without the level."""
-    estimation_method: Literal["ekf_2rc", "coulomb_counting"] = "ekf_2rc"
+    estimation_method: Literal["auto", "ekf_2rc", "sigma_point", "coulomb_counting"] = "auto"
+    """State of charge; ``auto``: sigma points for LFP, whose open-circuit voltage bends within the doubt of a
+    state, else the EKF."""
     device: Device
 
     @model_validator(mode="after")

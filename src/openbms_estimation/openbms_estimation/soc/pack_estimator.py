@@ -13,7 +13,7 @@ from openbms_core.types import UNKNOWN, PackMeasurement, StateOfCharge
 from openbms_estimation.soc.absence import contactors_open, judge_absence
 from openbms_estimation.soc.estimate import Quality, SocEstimate, SocEstimator, SocSample
 from openbms_estimation.soc.pack import DisplayedSoc, aggregate
-from openbms_estimation.soc.resumable import Resumable, ResumableCounter, ResumableEkf
+from openbms_estimation.soc.resumable import Resumable, ResumableCounter, ResumableEkf, ResumableSigmaPoint
 from openbms_estimation.soc.stored import StoredEstimate
 from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.pack_energy import PackEnergy
@@ -25,6 +25,12 @@ FloatArray = NDArray[np.float64]
 QUALITY_UNKNOWN, QUALITY_CONVERGING, QUALITY_GOOD, QUALITY_DEGRADED, QUALITY_LOST = range(5)
 _CONVERGED_STD = 0.05
 _NO_SENSOR = -1
+
+_KINDS: dict[str, type[ResumableEkf] | type[ResumableCounter]] = {
+    "ekf_2rc": ResumableEkf,
+    "sigma_point": ResumableSigmaPoint,
+    "coulomb_counting": ResumableCounter,
+}
 
 _REASONS = {
     Quality.VOLTAGE_MISSING: "no valid voltage",
@@ -94,8 +100,9 @@ class PackSocEstimator:
         self.layout = CellLayout(pack)
         self.window = (pack.file.usable_soc.min, pack.file.usable_soc.max)
         self.method = pack.file.estimation_method
-        kind = ResumableEkf if self.method == "ekf_2rc" else ResumableCounter
-        self.cells: SocEstimator = kind(self.model, self.layout.n_cells)
+        if self.method == "auto":
+            self.method = "sigma_point" if self.model.chemistry == "lfp" else "ekf_2rc"
+        self.cells: SocEstimator = _KINDS[self.method](self.model, self.layout.n_cells)
         # group capacity: what the string's charge moves; the cell filter sees one cell of the group
         self.capacity_ah = np.full(self.layout.n_cells, self.model.capacity_ah * self.layout.parallel)
         self._pack = pack

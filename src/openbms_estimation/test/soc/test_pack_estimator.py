@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from openbms_core.config_file import ConfigError
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_config
 from openbms_core.types import PackMeasurement
@@ -45,6 +46,15 @@ def small_pack(folder: Path, *, strings: int = 1, parallel: int = 1, **changes: 
     }
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump({**pack, **changes}), encoding="utf-8")
+    return load_pack(path)
+
+
+def small_pack_without(folder: Path, key: str) -> LoadedPack:
+    """Load the pack that was written last, without a key."""
+    path = folder / "small.yaml"
+    pack = yaml.safe_load(path.read_text(encoding="utf-8"))
+    del pack[key]
+    path.write_text(yaml.safe_dump(pack), encoding="utf-8")
     return load_pack(path)
 
 
@@ -98,7 +108,7 @@ def test_usable_window_is_what_is_shown(tmp_path: Path) -> None:
     assert part.soc == pytest.approx((whole.soc - 0.1) / 0.8, abs=0.005)
 
 
-@pytest.mark.parametrize("method", ["ekf_2rc", "coulomb_counting"])
+@pytest.mark.parametrize("method", ["ekf_2rc", "sigma_point", "coulomb_counting"])
 def test_charge_is_counted(tmp_path: Path, method: str) -> None:
     estimator = PackSocEstimator(small_pack(tmp_path, estimation_method=method))
     before = run(estimator, 20).cell_soc
@@ -108,6 +118,41 @@ def test_charge_is_counted(tmp_path: Path, method: str) -> None:
     moved = -2.0 * 60.0 / 3600.0 / estimator.model.capacity_ah
     np.testing.assert_allclose(result.cell_soc - before, moved, atol=2e-3)
     assert result.method == method
+
+
+def lfp_cell(folder: Path) -> str:
+    """Write the demonstration's cell under another chemistry."""
+    cell = yaml.safe_load(find_config("cells", "lg_hg2").read_text(encoding="utf-8"))
+    (folder / "lfp.yaml").write_text(yaml.safe_dump({**cell, "chemistry": "lfp"}), encoding="utf-8")
+    return "./lfp.yaml"
+
+
+@pytest.mark.parametrize(
+    ("lfp", "wanted", "method"),
+    [
+        (False, None, "ekf_2rc"),
+        (False, "auto", "ekf_2rc"),
+        (False, "sigma_point", "sigma_point"),
+        (True, None, "sigma_point"),
+        (True, "auto", "sigma_point"),
+        (True, "ekf_2rc", "ekf_2rc"),
+        (True, "coulomb_counting", "coulomb_counting"),
+    ],
+)
+def test_the_method_follows_the_chemistry_unless_it_is_named(
+    tmp_path: Path, lfp: bool, wanted: str | None, method: str
+) -> None:
+    changes = {"cell": lfp_cell(tmp_path)} if lfp else {}
+    pack = small_pack(tmp_path, **changes, **({} if wanted is None else {"estimation_method": wanted}))
+    if wanted is None:
+        pack = small_pack_without(tmp_path, "estimation_method")
+    estimator = PackSocEstimator(pack)
+    assert run(estimator, 3).method == estimator.cells.method == method
+
+
+def test_an_unknown_method_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"estimation_method.*sigma_point"):
+        small_pack(tmp_path, estimation_method="ukf")
 
 
 def test_lost_scans_are_bridged_by_the_current(tmp_path: Path) -> None:

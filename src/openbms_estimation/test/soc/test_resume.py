@@ -27,7 +27,7 @@ MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
 CELLS = 4
 OPEN, CLOSED = (0, 0, 0), (1, 1, 0)
 DAY_S = 86_400.0
-METHODS = ("ekf_2rc", "coulomb_counting")
+METHODS = ("ekf_2rc", "sigma_point", "coulomb_counting")
 
 
 def pack_of(folder: Path, method: str = "ekf_2rc", parallel: int = 1) -> LoadedPack:
@@ -103,7 +103,9 @@ def test_killed_for_a_moment_it_goes_on_as_if_nothing_had_been(tmp_path: Path, m
     np.testing.assert_allclose(part.cell_soc, whole.cell_soc, atol=2e-5)
     np.testing.assert_allclose(part.cell_soc_std, whole.cell_soc_std, rtol=2e-2)
     assert part.soc == pytest.approx(whole.soc, abs=1e-4)
-    assert part.displayed_soc == pytest.approx(whole.displayed_soc, abs=1e-6)
+    # sigma points still settle, and what the display had left to work off is not kept
+    shown = 5e-4 if method == "sigma_point" else 1e-6
+    assert part.displayed_soc == pytest.approx(whole.displayed_soc, abs=shown)
     assert part.quality == whole.quality
 
 
@@ -113,7 +115,9 @@ def test_a_parked_day_costs_no_more_certainty_than_self_discharge(tmp_path: Path
     before = settled(pack)
     stored = before.stored(orderly=True)
     assert stored is not None and stored.contactors_open
-    std_before = np.sqrt(before.cells.p[0, 0]) if method == "ekf_2rc" else before.cells._variance() ** 0.5
+    std_before = (
+        np.sqrt(before.cells.p[0, 0]) if method != "coulomb_counting" else before.cells._variance() ** 0.5
+    )
     estimator = PackSocEstimator(pack)
     first = scan(0, 5.0 + DAY_S, volts=math.nan)  # without a voltage: what the time away alone does
     done, text = estimator.resume(stored, first)
@@ -122,7 +126,9 @@ def test_a_parked_day_costs_no_more_certainty_than_self_discharge(tmp_path: Path
     expected = np.hypot(std_before, 0.001)
     np.testing.assert_allclose(after.cell_soc_std, expected, rtol=0.05)
     np.testing.assert_allclose(
-        after.cell_soc, stored.arrays["x" if method == "ekf_2rc" else "soc"].reshape(-1, CELLS)[0], atol=1e-3
+        after.cell_soc,
+        stored.arrays["soc" if method == "coulomb_counting" else "x"].reshape(-1, CELLS)[0],
+        atol=1e-3,
     )
 
 
@@ -153,7 +159,7 @@ def test_the_charge_counter_of_a_device_that_ran_on_is_believed(tmp_path: Path, 
     done, text = estimator.resume(stored, first)
     assert done and "charge counter ran on" in text
     estimate = estimator.step(first)
-    old = stored.arrays["x" if method == "ekf_2rc" else "soc"].reshape(-1, CELLS)[0]
+    old = stored.arrays["soc" if method == "coulomb_counting" else "x"].reshape(-1, CELLS)[0]
     capacity_ah = MODEL.capacity_ah * 2
     np.testing.assert_allclose(old - estimate.cell_soc, 2 * 10 / 3600 / capacity_ah, rtol=0.02)
 
@@ -243,7 +249,9 @@ def test_a_rest_voltage_that_contradicts_starts_that_cell_anew(tmp_path: Path, m
     text = estimator.contradictions(stored, first)
     assert "1 cell(s) start anew" in text and "cell 2 has 3.400 V, it had 3.700 V" in text
     truth = float(MODEL.soc_from_ocv(3.4, 25.0))
-    assert abs(estimate.cell_soc[2] - truth) < 0.02
+    # after one sample sigma points over a curve that bends so much are not there yet, and say so
+    allowed = 2.0 * estimate.cell_soc_std[2] if method == "sigma_point" else 0.02
+    assert abs(estimate.cell_soc[2] - truth) < allowed
     assert abs(estimate.cell_soc[1] - float(MODEL.soc_from_ocv(3.7, 25.0))) < 0.02
     _, fine = resumed(pack, stored, scan(0, 5.0 + DAY_S))
     assert np.isfinite(fine.cell_soc).all()
