@@ -39,6 +39,9 @@ _SLOPE_STD, _OVERPOTENTIAL_STD, _CURVATURE_STD_V = 0.3, 0.3, 5.0
 """Errors that the model may have for all cells alike: relative of the slope of the OCV and of the
 overpotential, curvature of the OCV [V]."""
 _SCALE_KEPT = 0.9997
+_LOOP_SOC, _LOOP_KEPT_SOC = 0.003, 0.03
+"""Charge by which balancing may take a cell on a way of its own before it is not compared, and the charge
+that flows through all cells alike until 1/e of that is forgotten."""
 _CROWD = np.array([[4.0], [4.0], [10.0], [2.5]])
 """Beyond so many deviations a cell has no more weight among the others: difference of charge, overpotential,
 squared difference of charge, what is left."""
@@ -116,6 +119,9 @@ class StringCells:
         """Overpotential of a cell of this type in the last block, by each cell's temperature [V]."""
         self.direction = np.zeros(cells)
         """Branch of the OCV on which each cell is, -1 (discharge) to 1 (charge)."""
+        self.apart = np.zeros(cells)
+        """Charge that balancing lately took from each cell: the hysteresis of its OCV has not been through
+        what the others' has."""
         self.bled = np.zeros(cells)
         """Charge that balancing took from each cell, as a part of the capacity."""
         self.bled_unknown_s = np.full(cells, -np.inf)
@@ -140,6 +146,8 @@ class StringCells:
         drained = self._bleed(block.bled_s[cells], voltage, block.end_s)
         moved = (0.0 if not np.isfinite(rate) else rate) * block.duration_s / _HOUR_S - drained
         self.direction = np.clip(self.direction + moved / self._cell_model.hysteresis_soc, -1.0, 1.0)
+        through = 0.0 if not np.isfinite(rate) else abs(rate) * block.duration_s / _HOUR_S
+        self.apart = self.apart * np.exp(-through / _LOOP_KEPT_SOC) + drained
         known = np.isfinite(soc)
         if not np.isfinite(rate) or not known.any() or np.isnan(voltage).all():
             return
@@ -151,7 +159,8 @@ class StringCells:
         self.drop_now_v = drop
         branch = half_gap * (self.direction - middle(self.direction))
         # small loops of the hysteresis are not known well enough: wait until use has taken all cells along
-        voltage = np.where(np.abs(branch) > s.branch_v, np.nan, voltage)
+        alone = np.abs(self.apart - middle(self.apart)) > _LOOP_SOC
+        voltage = np.where((np.abs(branch) > s.branch_v) | alone, np.nan, voltage)
         # what each cell would show had it never been bled
         rest = voltage - drop - branch + slope * self.bled
         y = rest - middle(rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from openbms_estimation.diagnosis.settings import DiagnosisSettings
 
@@ -52,10 +52,13 @@ class Alarms:
     ----------
     places : int
     settings : DiagnosisSettings
+    hold_s : array_like, optional
+        For how long each fault has to be likely [s]; absent: ``settings.alarm_s``.
     """
 
-    def __init__(self, places: int, settings: DiagnosisSettings) -> None:
+    def __init__(self, places: int, settings: DiagnosisSettings, hold_s: ArrayLike | None = None) -> None:
         self.settings = settings
+        self._hold_s = np.atleast_1d(np.asarray(settings.alarm_s if hold_s is None else hold_s, float))
         self.active = np.zeros(places, bool)
         self._for_s, self._named_s = np.zeros((2, places))
 
@@ -80,7 +83,10 @@ class Alarms:
             named = likely & (one >= s.alarm_probability * any_fault)
         self._for_s = np.where(np.where(self.active, clear, likely), self._for_s + dt_s, 0.0)
         self._named_s = np.where(named & ~self.active, self._named_s + dt_s, 0.0)
-        turn = (self._named_s >= s.alarm_s) | (self._for_s >= np.where(self.active, s.clear_s, s.unclear_s))
+        hold_s = np.broadcast_to(self._hold_s, probability.shape[1:])[
+            np.nan_to_num(probability).argmax(axis=1)
+        ]
+        turn = (self._named_s >= hold_s) | (self._for_s >= np.where(self.active, s.clear_s, s.unclear_s))
         self.active = self.active ^ turn
         self._for_s[turn] = self._named_s[turn] = 0.0
         return np.flatnonzero(turn & self.active)

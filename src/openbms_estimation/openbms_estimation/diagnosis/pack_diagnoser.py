@@ -28,7 +28,7 @@ from openbms_estimation.diagnosis.explain import (
 from openbms_estimation.diagnosis.robust import middle
 from openbms_estimation.diagnosis.runaway import RunawayWatch
 from openbms_estimation.diagnosis.sensors import CurrentSensor, SensorEvidence, StringSum, TemperatureSensors
-from openbms_estimation.diagnosis.settings import CELL_CLASSES, DiagnosisSettings
+from openbms_estimation.diagnosis.settings import CELL_CLASSES, QUICK_CLASSES, DiagnosisSettings
 from openbms_estimation.soc.pack_estimator import CellLayout
 
 __all__ = ["HEALTHY", "PackDiagnoser"]
@@ -89,7 +89,8 @@ class PackDiagnoser:
         at_cells = [i for i, (_, where, _) in enumerate(pack.file.topology.sensors) if where == "cell"]
         self.temperatures = TemperatureSensors(np.array(at_cells, np.intp), s)
         self.runaway = self._watch(pack, len(at_cells))
-        self._cell_alarms = Alarms(layout.n_cells, s)
+        hold_s = [s.alarm_s if fault in QUICK_CLASSES else s.slow_alarm_s for fault in CELL_CLASSES]
+        self._cell_alarms = Alarms(layout.n_cells, s, hold_s)
         self._current_alarms = Alarms(layout.strings, s)
         self._temperature_alarms = Alarms(len(at_cells), s)
         self._suspicious = np.zeros(len(at_cells), bool)

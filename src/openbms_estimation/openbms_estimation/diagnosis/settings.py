@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CELL_CLASSES", "DiagnosisSettings"]
+__all__ = ["CELL_CLASSES", "QUICK_CLASSES", "DiagnosisSettings"]
 
 CELL_CLASSES = (
     "internal_short",
@@ -15,6 +15,8 @@ CELL_CLASSES = (
     "open_wire",
 )
 """Faults that a single cell (or its sense wires) can have; columns of ``CellDiagnosis.probability``."""
+QUICK_CLASSES = ("connection_resistance", "open_wire")
+"""Those that can come from one minute to the next, and endanger at once."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ class DiagnosisSettings:
         so that as many false alarms come of less evidence.
     alarm_probability, clear_probability : float
         An alarm needs at least this, and ends below that.
-    alarm_s, unclear_s, clear_s : float
-        For this long [s]; ``unclear_s`` where it is sure that there is a fault, but not which.
+    alarm_s, slow_alarm_s, unclear_s, clear_s : float
+        For this long [s]; ``slow_alarm_s`` for what can wait an hour (all but connections and wires), so that
+        an error of the model under one condition is no fault; ``unclear_s`` where it is sure that there is a
+        fault, but not which.
     """
 
     block_s: float = 10.0
@@ -80,7 +84,7 @@ class DiagnosisSettings:
     correlation_s: float = 180.0
     rest_correlation_s: float = 3600.0
     overpotential_error: float = 0.02
-    slope_error: float = 0.08
+    slope_error: float = 0.15
     tail_error: float = 0.02
     branch_v: float = 0.0015
     soc_spread: float = 0.05
@@ -108,10 +112,11 @@ class DiagnosisSettings:
     least_temperature_k: float = 3.0
     least_stuck: float = 0.5
     temperature_noise_k: float = 0.7
-    prior_log_odds: float = -16.0
-    string_prior_log_odds: float = -10.0
+    prior_log_odds: float = -17.0
+    string_prior_log_odds: float = -13.0
     alarm_probability: float = 0.95
     clear_probability: float = 0.2
     unclear_s: float = 3 * 3600.0
     alarm_s: float = 600.0
+    slow_alarm_s: float = 3600.0
     clear_s: float = 6 * 3600.0

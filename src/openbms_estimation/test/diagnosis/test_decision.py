@@ -54,6 +54,15 @@ def test_alarm_needs_time() -> None:
     assert steps(alarms, [0.99, 0.0], 0.05) == [0]
 
 
+@pytest.mark.parametrize(("fault", "needed_s"), [(0, 600.0), (1, 3600.0)])
+def test_each_fault_may_have_a_time_of_its_own(fault: int, needed_s: float) -> None:
+    alarms = Alarms(1, DiagnosisSettings(), [600.0, 3600.0])
+    likely = np.zeros((1, 2))
+    likely[0, fault] = 0.999
+    assert not alarms.step(likely, needed_s - 10.0).size
+    assert alarms.step(likely, 10.0).tolist() == [0]
+
+
 def test_alarm_without_a_name_needs_more_time() -> None:
     alarms = Alarms(1, DiagnosisSettings(unclear_s=7200.0))
     assert not steps(alarms, [0.5, 0.49], 1.9)
