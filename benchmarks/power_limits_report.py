@@ -32,8 +32,8 @@ C/1000, temperatures with 0.5 K, capacity with 1 % and resistance with 3 % of er
 Then each gives what the limiter says for 10 s and for 30 s, one half as power, the other as current, within
 3.0 to 4.2 V, 3C of discharge and 2C of charge. *Used* is the commanded over the largest that the truth
 bears within voltage, rating and, on charge, an anode above 0 V: all together (sum over sum), the median,
-and the lowest 5 %. The settings were chosen on other episodes (seeds below 9000) of the same kind. A *violation* is more than 10 mV beyond the voltage; where the cell cannot give it at
-all, 1000 mV are written.
+and the lowest 5 %. A *violation* is more than 10 mV beyond the voltage; where the cell cannot give it at
+all, 1000 mV are written. The settings were chosen on other episodes (seeds below 9000) of the same kind.
 """
 
 CHARGES = """\
