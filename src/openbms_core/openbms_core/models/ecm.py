@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import PchipInterpolator
 
 from openbms_core.cell import CellFile
+from openbms_core.models.pchip import pchip
 
 __all__ = ["AVERAGE", "CHARGE", "DISCHARGE", "CellModel", "CellParameters"]
 
@@ -176,17 +176,14 @@ class CellModel:
             ("ocv_v", "docv_dsoc_v", (up + down) / 2),
             ("half_gap_v", "dhalf_gap_dsoc_v", (up - down) / 2),
         ):
-            curve = PchipInterpolator(axis, rows, axis=1)
-            slope = curve.derivative()(inside)
+            values, slope = pchip(axis, rows, inside)
             # a straight line goes on beyond empty and full
-            tables[name] = _linear(curve(inside) + slope * (soc - inside), temperatures, grid)
+            tables[name] = _linear(values + slope * (soc - inside), temperatures, grid)
             tables[slope_name] = _linear(slope, temperatures, grid)
 
         half = np.clip(inside + _CHORD_SOC, 0.0, 1.0), np.clip(inside - _CHORD_SOC, 0.0, 1.0)
-        average = PchipInterpolator(axis, (up + down) / 2, axis=1)
-        tables["chord_v"] = _linear(
-            (average(half[0]) - average(half[1])) / (half[0] - half[1]), temperatures, grid
-        )
+        above, below = (pchip(axis, (up + down) / 2, at)[0] for at in half)
+        tables["chord_v"] = _linear((above - below) / (half[0] - half[1]), temperatures, grid)
 
         impedance = cell.impedance
         axis = np.asarray(impedance.soc_breakpoints)

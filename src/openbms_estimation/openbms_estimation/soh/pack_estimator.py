@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from openbms_core.models.ecm import CellModel
 from openbms_core.pack import LoadedPack
@@ -356,4 +355,4 @@ def _least_probability(capacity: FloatArray, std: FloatArray, cell: int) -> floa
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = (capacity - capacity[cell]) / spread
     others = np.delete(apart, cell)
-    return float(np.prod(ndtr(others)))
+    return float(math.prod(0.5 * math.erfc(-other / math.sqrt(2.0)) for other in others.tolist()))
