@@ -72,22 +72,41 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader that reads ``1e-3`` as a number (YAML 1.1 takes it as text)."""
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
-        |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
-        |\.[0-9_]+(?:[eE][-+]?[0-9]+)?
-        |[-+]?\.(?:inf|Inf|INF)
-        |\.(?:nan|NaN|NAN))$""",
-        re.VERBOSE,
-    ),
-    list("-+0123456789."),
-)
+class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The same in C where PyYAML has it: a pack file is read by every node and every test."""
+
+
+for _kind in (_Loader, _FastLoader):
+    _kind.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(
+            r"""^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+            |[-+]?(?:[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)
+            |\.[0-9_]+(?:[eE][-+]?[0-9]+)?
+            |[-+]?\.(?:inf|Inf|INF)
+            |\.(?:nan|NaN|NAN))$""",
+            re.VERBOSE,
+        ),
+        list("-+0123456789."),
+    )
+
+
+def _parse(text: str, path: Path, kind: Any) -> tuple[Any, dict[Location, int]]:
+    """Give data and lines of a text."""
+    lines: dict[Location, int] = {}
+    loader = kind(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, {}
+        _lines(node, path, (), lines)  # before the data: that resolves merged keys within the nodes
+        return loader.construct_document(node), lines
+    finally:
+        loader.dispose()
 
 
 def _lines(node: yaml.Node, path: Path, at: Location, found: dict[Location, int]) -> None:
@@ -154,8 +173,11 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
             f"{path}: cannot be read ({error}). It must be a readable UTF-8 text file."
         ) from error
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader
+        return _parse(text, path, _FastLoader)
+    except yaml.YAMLError:
+        pass  # the other one says better what is wrong
+    try:
+        return _parse(text, path, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
@@ -163,10 +185,6 @@ def read_yaml(path: Path) -> tuple[Any, dict[Location, int]]:
         raise ConfigError(
             f"{where}: not valid YAML: {what}. Check indentation, colons and brackets."
         ) from error
-    lines: dict[Location, int] = {}
-    if node is not None:
-        _lines(node, path, (), lines)
-    return data, lines
 
 
 def _known_keys(model: type[BaseModel], location: Location, data: Any) -> list[str]:

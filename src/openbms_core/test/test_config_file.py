@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 from pydantic import Field, model_validator
 
-from openbms_core.config_file import ConfigError, Integer, Number, Positive, StrictModel, load_config
+from openbms_core.config_file import (
+    ConfigError,
+    Integer,
+    Number,
+    Positive,
+    StrictModel,
+    _FastLoader,
+    _Loader,
+    _parse,
+    load_config,
+)
 
 
 class Inner(StrictModel):
@@ -152,3 +162,18 @@ def test_a_folder_is_called_that(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("{}")
     with pytest.raises(ConfigError, match=r"this is a folder\. Name a file in it, such as .*one\.yaml"):
         load_config(tmp_path, Outer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1e-3\nb: [1, 2.5, .5, -1e3, 0x10, yes]\n",
+        "base: &base {x: 1, y: 2}\nmore:\n  <<: *base\n  y: 3\n",
+        "# only a comment\n",
+        "a: 'text: with colon' # and more\nb: |\n  two\n  lines\nc: 12:30\nd: 2026-01-01\n",
+        "ä: °C\n",
+    ],
+)
+def test_both_readers_give_the_same(text: str, tmp_path: Path) -> None:
+    quick, slow = (_parse(text, tmp_path, kind) for kind in (_FastLoader, _Loader))
+    assert quick == slow
