@@ -1,4 +1,4 @@
-"""Accuracy and speed of the SoC filter against coulomb counting and against filterpy, in one run.
+"""Accuracy of the SoC filter against coulomb counting, in one run; its speed: estimation_speed.py.
 
     python benchmarks/soc_accuracy.py [--data FOLDER]
 
@@ -8,21 +8,17 @@ FOLDER holds drive cycles named lg_hg2__<temperature>__<cycle>.parquet. Without 
 from __future__ import annotations
 
 import argparse
-import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from filterpy.kalman import ExtendedKalmanFilter
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
 from openbms_core.resources import find_config, find_resource
 from openbms_estimation.log_file import CellLog, read_cell_log
 from openbms_estimation.replay import ReplayOptions, replay
-from openbms_estimation.soc.ekf import SocEkf
-from openbms_estimation.soc.estimate import SocSample
 
 MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
 CAPACITY_AH = 2.778
@@ -77,47 +73,12 @@ def accuracy(by_place: dict[str, list[CellLog]]) -> None:
     print("* filter / count, both with errors: below 1 the filter wins\n")
 
 
-def speed() -> None:
-    """Print time per step of the batch, and of one filterpy filter per cell."""
-    rng = np.random.default_rng(0)
-    per_cell = {}
-    for cells in (1, 96, 1000):
-        ekf = SocEkf(MODEL, cells, initial_soc=0.6)
-        voltage = MODEL.ocv(np.full(cells, 0.6), 25.0) + rng.normal(0, 0.003, cells)
-        sample = SocSample(0.1, -1.0, voltage - 0.03, np.full(cells, 25.0))
-        for _ in range(20):
-            ekf.step(sample)
-        times = []
-        for _ in range(300):
-            began = time.perf_counter()
-            ekf.step(sample)
-            times.append(time.perf_counter() - began)
-        median = float(np.median(times))
-        per_cell[cells] = median / cells
-        print(
-            f"batch of {cells:5d} cells: {1e6 * median:8.0f} us a step, {1e6 * median / cells:7.2f} us a cell"
-        )
-    one = ExtendedKalmanFilter(dim_x=6, dim_z=1)
-    one.P *= 0.01
-    h = np.array([[1.0, 0.02, 0.02, 0.0, -0.03, 1.0]])
-    times = []
-    for _ in range(500):
-        began = time.perf_counter()
-        one.predict()
-        one.update(np.array([[3.7]]), lambda _: h, lambda x: h @ x)
-        times.append(time.perf_counter() - began)
-    alone = float(np.median(times))
-    print(f"filterpy (fixed matrices, no cell model): {1e6 * alone:7.1f} us a cell and step")
-    print(f"ratio at 96 cells: {alone / per_cell[96]:.0f} times faster than one filterpy filter per cell")
-
-
 def main() -> None:
-    """Run both."""
+    """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=None)
     arguments = parser.parse_args()
     accuracy(logs(arguments.data))
-    speed()
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def test_processes_that_come_and_go_do_not_disturb(tmp_path: Path) -> None:
     run = Run(tmp_path, key="none")
     with run.process as process:
         process.wait_for("openbms: running after", START_S)
-        for state in ("drive", "standby", "drive", "standby"):
+        for state in ("drive", "standby"):
             command = ["python", "-m", "openbms_bringup.cli.main", "request", state]
             with Process(command, {"ROS_DOMAIN_ID": run.domain}) as request:
                 request.wait_for("accepted: ", START_S)

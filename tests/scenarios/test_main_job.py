@@ -209,7 +209,7 @@ def test_replayed_cell_over_can_is_estimated(new_system: Callable[..., Any]) -> 
     system = new_system(twin={"source": "replay", "request_on_start": "drive"})
     system.start("sim", "driver", "safety", "bms")
     system.wait("state", lambda message: message.state == State.DRIVE, 40, since=0.0)
-    truth = system.wait("twin_truth", lambda message: message.test_time > 20.0, 60)
+    truth = system.wait("twin_truth", lambda message: message.test_time > 8.0, 60)
     soc = system.wait("soc")
     assert truth.source == "replay"
     assert abs(soc.cell_soc[0] - truth.cell_soc[0]) < 0.03

@@ -115,7 +115,7 @@ def scans(pack, of):
         yield m
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=7, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(of=healthy)
 def test_a_healthy_pack_never_trips(packs, of):
     pack = packs[of["period_s"]]

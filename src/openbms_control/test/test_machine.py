@@ -31,7 +31,7 @@ from openbms_control.safety.state_machine import CLOSING_TARGETS, TRANSITIONS
 from openbms_core.faults import FAULT_TABLE, Action
 from openbms_core.types import UNKNOWN, FaultState, State
 
-STORIES = int(os.environ.get("OPENBMS_STORIES", "25"))
+STORIES = int(os.environ.get("OPENBMS_STORIES", "15"))
 OPEN_STATES = (State.INIT, State.STANDBY, State.FAULT)
 IN_FORCE = (FaultState.ACTIVE, FaultState.LATCHED)
 SLACK_S = 0.25

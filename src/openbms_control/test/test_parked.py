@@ -383,7 +383,7 @@ def test_a_leak_that_is_too_slow_for_one_interval_is_found_over_many() -> None:
     assert seen == sorted(seen), "once found it stays found"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     noise_v=st.floats(0.0, 0.002),

@@ -197,7 +197,7 @@ def test_the_lock_out_grows_with_what_the_resistor_has_borne(make):
     run = make(0.5)
     run.plant.shorted_ohm = 0.5
     waits = []
-    for _ in range(3):
+    for _ in range(2):
         ask(run)
         run.until(lambda d: d.status.state == State.FAULT, 80.0)
         answer = run.rig.monitor.clear(["PRECHARGE_TIMEOUT"], run.rig.t_s)
@@ -207,7 +207,7 @@ def test_the_lock_out_grows_with_what_the_resistor_has_borne(make):
             run.run(1.0)
         run.run(0.2)
     # 2 attempts of 30 s cooling each: after the first closing there is some of the cold resistor left
-    assert 15 < waits[0] < 28 and 25 <= waits[1] <= 30 and 25 <= waits[2] <= 30
+    assert 15 < waits[0] < 28 and 25 <= waits[1] <= 30
     heats = [d for _, d in run.rig.history if d.status.contactor_command[2]]
     assert heats
 

@@ -129,7 +129,7 @@ def test_a_digit_that_has_changed_is_noticed(tmp_path_factory: Any, place: int, 
     assert same or (found is None and problem)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(cut=st.integers(0, 400))
 def test_a_file_cut_anywhere_is_never_half_used(tmp_path_factory: Any, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "soc.json"

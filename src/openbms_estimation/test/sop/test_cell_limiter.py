@@ -80,7 +80,7 @@ def extremes(
     return min(volts), max(volts)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.floats(0.1, 0.9), st.floats(-10.0, 45.0), st.floats(-4.0, 3.0), st.sampled_from([0, 1, 2]))
 def test_simulation_at_the_limit_stays_within_the_voltages(
     soc: float, temperature: float, before: float, k: int
@@ -94,7 +94,7 @@ def test_simulation_at_the_limit_stays_within_the_voltages(
         assert high <= HIGH_V
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.floats(0.0, 1.0), st.floats(-20.0, 45.0), st.floats(-4.0, 3.0), st.floats(0.0, 0.1))
 def test_limits_are_magnitudes_within_the_rating(
     soc: float, temperature: float, before: float, std: float
@@ -106,7 +106,7 @@ def test_limits_are_magnitudes_within_the_rating(
     assert np.all(limits([soc], temperature, use=settings_of(charge_current_max_a=7.0))[0].current_a <= 7.0)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.floats(0.05, 0.95), st.floats(-10.0, 40.0), st.floats(0.0, 0.05), st.floats(0.001, 0.05))
 def test_more_doubt_never_allows_more(soc: float, temperature: float, std: float, more: float) -> None:
     for sure, unsure in (
@@ -120,7 +120,7 @@ def test_more_doubt_never_allows_more(soc: float, temperature: float, std: float
             assert np.all(b.current_a <= a.current_a * 1.001 + 2e-3)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.floats(0.3, 0.7), st.floats(40.0, 62.0), st.floats(0.0, 10.0))
 def test_limit_never_rises_with_temperature_on_the_hot_ramp(soc: float, low: float, more: float) -> None:
     ramp = {

@@ -139,7 +139,7 @@ def test_a_load_that_takes_the_whole_limit_does_not_swing(error: float, degc: fl
     model = limiter.cells.model
     soc, i1, i2, current = 0.25, 0.0, 0.0, 0.0
     commands, lowest = [], 5.0
-    for number in range(150):
+    for number in range(90):
         p = model.parameters(soc, degc)
         i1 = current + np.exp(-0.4 / p.tau1_s) * (i1 - current)
         i2 = current + np.exp(-0.4 / p.tau2_s) * (i2 - current)
