@@ -286,6 +286,10 @@ def main() -> None:
         for cells in arguments.cells:
             print(race(model, cells, arguments.rounds), flush=True)
         print(f"\n{compile_time()}")
+        print(
+            f"Processors: {os.cpu_count()}; processes that wanted one, mean of the last 5 minutes: "
+            f"{os.getloadavg()[1]:.1f} (this one included)."
+        )
 
 
 if __name__ == "__main__":
