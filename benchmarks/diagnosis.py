@@ -113,7 +113,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--data", type=Path, help="folder with soc/ and pack/ logs of healthy cells")
     parser.add_argument("--write", action="store_true", help="keep the result in docs/validation")
+    parser.add_argument("--again", action="store_true", help="only write the page anew from what was kept")
     options = parser.parse_args()
+    if options.again:
+        kept = json.loads((KEPT / "diagnosis.json").read_text(encoding="utf-8"))
+        (KEPT / "diagnosis.md").write_text(write_report(Campaign.of(kept)), encoding="utf-8")
+        return 0
     for name, short, full in (("packs", 1, 30), ("healthy_hours", 1e5, 1.02e6)):
         if getattr(options, name) is None:
             setattr(options, name, full if options.full else short)

@@ -48,6 +48,18 @@ class Campaign:
             "logs": self.logs,
         }
 
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> Campaign:
+        """Take over what :meth:`as_dict` gave."""
+        return cls(
+            held_out=kept["held_out_seeds"],
+            planned=kept["packs_planned"],
+            packs=kept["packs"],
+            episodes={name: [Episode(**e) for e in group] for name, group in kept["groups"].items()},
+            logs=kept["logs"],
+            duration_s=kept["duration_s"],
+        )
+
 
 def macro_f1(episodes: list[Episode], classes: tuple[str, ...]) -> tuple[float, dict[str, float]]:
     """Give the mean F1 over the classes, and each one's; what is named healthy or misplaced is missed."""
@@ -167,7 +179,9 @@ def write_report(campaign: Campaign) -> str:
         + ". Packs of the twin's cells, 50 Ah each, in series 96, or 384 where they stay healthy: capacity "
         "spread 1 to 3 %, resistance 10 to 15 %, a temperature gradient, noise, quantisation, sensors off by "
         "a little, balancing on; users who drive, charge and park. Half of the packs have no contactor "
-        "feedback, half no string voltage. How it works: [Diagnosis](../concepts/diagnosis.md).",
+        "feedback, half no string voltage. A scan every 20 s while driving, every 1 to 8 min else; the "
+        "hypotheses are compared every 20 min (every 5 min where the time is measured, every 2 min in "
+        "recordings; the node does so every 20 s). How it works: [Diagnosis](../concepts/diagnosis.md).",
         "",
     ]
     confusion = campaign.episodes.get("confusion", [])
