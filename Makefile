@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test test-unit test-system lint format bench bench-reaction bench-estimation fuzz faults campaign power-limits diagnosis mutation lock clean distclean
+.PHONY: accuracy help setup build run test test-unit test-system lint format bench bench-reaction bench-estimation fuzz faults campaign power-limits diagnosis mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -46,6 +46,9 @@ format: setup ## Format the Python sources and apply the safe fixes
 
 bench: build ## Measure speed and accuracy against the named opponents
 	@exec $(ENV) python benchmarks/run.py $(BENCH_ARGS)
+
+accuracy: build ## Accuracy of the SoC on recorded cells (ten minutes; ACCURACY_ARGS='--data FOLDER --groups lg-fit')
+	@exec $(ENV) python benchmarks/accuracy.py --keep $(ACCURACY_ARGS)
 
 bench-reaction: build ## Measure software latency and trips of each fault class (hours; REACTION_ARGS='--plan')
 	@exec $(ENV) python benchmarks/reaction_time.py $(REACTION_ARGS)

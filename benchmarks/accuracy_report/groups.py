@@ -34,7 +34,7 @@ class Group:
     capacity_ah : float, optional
         Present capacity; absent: the block's from the manifest.
     left_out : bool
-        The tests named ``dynamic`` of the place that is judged are left out of its fit (a fit for each place).
+        The tests named ``dynamic`` of the place that is judged are left out of its fit (one fit a place).
     targets : dict of str to float
         Target of the RMSE [% SoC] by place.
     """
@@ -80,7 +80,7 @@ GROUPS = [
         capacity_ah=2.778, targets=_LG_TARGETS,
     ),
     Group(
-        "lg-cold-unseen", "LG HG2 (NMC), `openbms fit` without any test at the temperature judged", "nmc", 3.0,
+        "lg-cold-unseen", "LG HG2 (NMC), `openbms fit` without a test at the temperature judged", "nmc", 3.0,
         _each(LG, PLACES, "Mixed[1-8]", "UDDS"), ocv=_all(LG, PLACES, "C20"), hppc=_all(LG, PLACES, "HPPC"),
         dynamic=_all(LG, PLACES, "Mixed[12]"), capacity_ah=2.778, left_out=True, targets=_LG_TARGETS,
     ),
@@ -106,9 +106,10 @@ GROUPS = [
         targets=dict.fromkeys(PLACES, 3.0),
     ),
     Group(
-        "a123-fit", "A123 26650 (LFP), `openbms fit` from OCV tests and the cycles of other temperatures", "lfp",
-        2.3, _each(A123, A123_PLACES, "DYN_script1"), ocv=[f"{A123}*OCV_script[1-4].parquet"],
-        dynamic=_all(A123, A123_PLACES, "DYN_script1"), left_out=True, targets=dict.fromkeys(A123_PLACES, 3.0),
+        "a123-fit", "A123 26650 (LFP), `openbms fit` from OCV tests and cycles at other temperatures", "lfp", 2.3,
+        _each(A123, A123_PLACES, "DYN_script1"), ocv=[f"{A123}*OCV_script[1-4].parquet"],
+        dynamic=_all(A123, A123_PLACES, "DYN_script1"), left_out=True,
+        targets=dict.fromkeys(A123_PLACES, 3.0),
     ),
     Group(
         "a123-ocv", "A123 26650 (LFP), from its OCV tests alone", "lfp", 2.3,

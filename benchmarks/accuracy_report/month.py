@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy_report.groups import A123, files_of
 from numpy.typing import NDArray
 
+from accuracy_report.groups import A123, files_of
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.log_file import read_cell_log
 from openbms_estimation.soc.coulomb_counter import CoulombCounter
-from openbms_estimation.soc.ekf import SocSigmaPoint
+from openbms_estimation.soc.ekf import SocEkf
 from openbms_estimation.soc.estimate import SocSample
 from openbms_sim.plant.cell import CellBank, CellParameters, Spread
 
@@ -127,7 +127,7 @@ def run(data: Path, days: float, model: CellModel) -> tuple[dict[str, Any], list
     gain = 1.0 + rng.normal(0.0, 0.003, RUNS)
     offset_v = rng.normal(0.0, 0.002, RUNS)
     drivers = _Drivers(rng)
-    ours = SocSigmaPoint(model, RUNS)
+    ours = SocEkf(model, RUNS)
     counter = CoulombCounter(model, RUNS, initial_soc=start)
     rows = int(days * 86400.0 / STEP_S)
     error, std, counted, crossed = (np.empty((RUNS, rows), np.float32) for _ in range(4))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from accuracy_report.groups import Group
 from accuracy_report.runs import CONDITIONS, ESTIMATORS, Run
 
@@ -135,20 +136,20 @@ def page(groups: list[tuple[Group, dict[str, Any], str]], more: list[str], comma
     lines = [
         "# Accuracy of the state of charge",
         "",
-        f"Written by `{command}`: every cell is commissioned in this run by what `openbms fit` does (the first",
-        "group: the shipped file), then every cycle is run in seven conditions by the filter, by",
+        f"Written by `{command}`: every cell is commissioned in this run by what `openbms fit` does (the",
+        "first group: the shipped file), then every cycle is run in seven conditions by the filter, by",
         "`openbms replay --method coulomb`, and by a plain 1RC EKF with the same cell file (constant noise).",
-        "No cycle is judged that its cell was fitted to. The reference is the tester's own charge counter over",
-        "the present capacity, from a full start.",
+        "No cycle is judged that its cell was fitted to. The reference is the tester's own charge counter",
+        "over the present capacity, from a full start.",
         "",
     ]
     lines += [f"- *{name}*: {condition.text}" for name, condition in CONDITIONS.items()]
     lines += [
         "",
         "A wrong start of LFP is scored from where the filter itself says 1.5 % (one standard deviation); its",
-        "coverage always. *Covered*: share of all rows whose 95 % interval holds the reference; *width*: its mean",
-        "full width. With the true start told and no error of the current, counting *is* the reference but for",
-        "the tester's resolution: no estimator can do better there.",
+        "coverage always. *Covered*: share of all rows whose 95 % interval holds the reference; *width*: its",
+        "mean full width. With the true start told and no error of the current, counting *is* the reference",
+        "but for the tester's resolution: no estimator can do better there.",
         "",
     ]
     for group, places, said in groups:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy_report.opponents import PlainEkf
 from numpy.typing import NDArray
 
+from accuracy_report.opponents import PlainEkf
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.log_file import read_cell_log
 from openbms_estimation.soc.coulomb_counter import CoulombCounter
-from openbms_estimation.soc.ekf import SocEkf, SocSigmaPoint
+from openbms_estimation.soc.ekf import SocEkf
 from openbms_estimation.soc.estimate import SocSample
 
 __all__ = ["CONDITIONS", "ESTIMATORS", "Run", "run_file"]
@@ -96,8 +96,7 @@ def run_file(path: Path, model: CellModel, capacity_ah: float, true_start: float
     more_a = np.array([c.current_c for c in conditions]) * model.capacity_ah
     more_v = np.array([c.voltage_v for c in conditions])
     n = len(conditions)
-    kind = SocSigmaPoint if model.chemistry == "lfp" else SocEkf
-    ours = kind(model, n, initial_soc=told, capacity_ah=capacity_ah)
+    ours = SocEkf(model, n, initial_soc=told, capacity_ah=capacity_ah)
     counter = CoulombCounter(model, n, initial_soc=told, capacity_ah=capacity_ah)
     plain = PlainEkf(model, told, capacity_ah)
     rows = len(log.time_s)

@@ -15,7 +15,8 @@ from filterpy.kalman import ExtendedKalmanFilter, MerweScaledSigmaPoints, Unscen
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.soc.ekf import EkfSettings, SocEkf
 
-SETTINGS = EkfSettings()
+SETTINGS = EkfSettings(check_start=False)
+"""The rival of a told start runs for seconds only and is no part of the comparison."""
 SLOPE_SOC = 0.02
 
 
@@ -39,7 +40,9 @@ class _Cell:
         p = self.p = model.parameters(z, temperature_degc)
         a1, a2 = math.exp(-dt_s / p.tau1_s), math.exp(-dt_s / p.tau2_s)
         self.direction = min(max(self.direction + moved / model.hysteresis_soc, -1.0), 1.0)
-        up, down = model.ocv((z + SLOPE_SOC, z - SLOPE_SOC), temperature_degc, self.direction)
+        self.up_v, self.down_v = up, down = model.ocv(
+            (z + SLOPE_SOC, z - SLOPE_SOC), temperature_degc, self.direction
+        )
         self.slope = (up - down) / (2.0 * SLOPE_SOC)
         distance = abs(moved)
         fe = math.exp(-abs(self.slope) * distance / model.correlation_v - dt_s / model.correlation_time_s)
@@ -49,8 +52,10 @@ class _Cell:
         self.constant = np.array((0.0, (1.0 - a1) * mean, (1.0 - a2) * mean, 0.0, 0.0, 0.0))
         self.moved_x = self.F.diagonal() * x + self.constant
         self.moved_x[0] = z
-        load = s.load_relative_std * (
-            (p.r0_ohm + p.r1_ohm) * abs(self.moved_x[1]) + p.r2_ohm * abs(self.moved_x[2])
+        load = (
+            s.load_relative_std
+            * p.resistance_relative_std
+            * ((p.r0_ohm + p.r1_ohm) * abs(self.moved_x[1]) + p.r2_ohm * abs(self.moved_x[2]))
         )
         between = 0.4 * p.half_gap_v * (1.0 - self.direction**2)
         inflation = min(max(self.doubt, 1.0), s.most_doubt)
@@ -69,9 +74,10 @@ class _Cell:
         u = current_a - self.moved_x[3]
         # as in SocEkf: the voltage drop teaches nothing of the offset, each sigma point has the same
         self.instant_v = p.instant_v(u)
-        fast = model.fast_overpotential_ratio * (abs(p.instant_v(u)) + p.r0_ohm * abs(u - self.moved_x[1]))
-        correlated = 1.0 + 2.0 * s.fast_correlation_s / dt_s
-        self.R = np.array([[s.voltage_noise_std_v**2 + correlated * fast**2]])
+        self.fast_v = model.fast_overpotential_ratio * (
+            abs(self.instant_v) + p.r0_ohm * abs(u - self.moved_x[1])
+        )
+        self.correlated = 1.0 + 2.0 * s.fast_correlation_s / dt_s
         self.open_circuit_v = p.ocv_v + p.half_gap_v * self.direction
 
     def voltage(self, x: np.ndarray) -> np.ndarray:
@@ -80,6 +86,13 @@ class _Cell:
         p = self.p
         instant = (1.0 + x[4]) * self.instant_v
         return np.array([[self.open_circuit_v + instant + p.r1_ohm * x[1] + p.r2_ohm * x[2] + x[5]]])
+
+    def noise(self, soc_var: float) -> None:
+        """Variance of the voltage, with what the bend of the OCV makes of the doubt."""
+        bend = (self.up_v + self.down_v - 2.0 * self.open_circuit_v) / SLOPE_SOC**2
+        unsure = 0.5 * bend * min(soc_var, SETTINGS.bend_std**2)
+        variance = self.correlated * (self.fast_v**2 + 2.0 * unsure**2)
+        self.R = np.array([[SETTINGS.voltage_noise_std_v**2 + variance]])
 
     def weigh(self, squared: float, variance: float, dt_s: float) -> None:
         """Before the correction: an innovation beyond the gate loses weight; how well they fit is kept."""
@@ -114,6 +127,7 @@ class FilterpyEkf(_Cell):
         self.predict(f.x[:, 0], current_a, temperature_degc, dt_s)
         f.F, f.Q = self.F, self.Q
         f.predict()
+        self.noise(f.P[0, 0])
         h = self.jacobian(f.x)
         expected = self.voltage(f.x)
         self.weigh((voltage_v - float(expected[0, 0])) ** 2, float((h @ f.P @ h.T)[0, 0]), dt_s)
@@ -157,8 +171,10 @@ class FilterpyUkf(_Cell):
         f = self.filter
         self.start = f.x.copy()
         self.predict(f.x, current_a, temperature_degc, dt_s)
-        f.Q, f.R = self.Q, self.R
+        f.Q = self.Q
         f.predict()
+        self.noise(f.P[0, 0])
+        f.R = self.R
         f.update(np.array([voltage_v]))
         squared, total = float(f.y[0]) ** 2, float(f.S[0, 0])
         self.weigh(squared, total - float(self.R[0, 0]), dt_s)

@@ -211,8 +211,7 @@ class PackFile(StrictModel):
     faults: dict[str, FaultTiming] = Field(default_factory=dict)
     """Own timing of rows of the fault table, by identifier without the level."""
     estimation_method: Literal["auto", "ekf_2rc", "sigma_point", "coulomb_counting"] = "auto"
-    """State of charge; ``auto``: sigma points for LFP, whose open-circuit voltage bends within the doubt of a
-    state, else the EKF."""
+    """State of charge; ``auto``: the EKF, which is the more accurate on every chemistry measured."""
     device: Device
 
     @model_validator(mode="after")

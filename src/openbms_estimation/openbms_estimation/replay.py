@@ -40,8 +40,8 @@ class ReplayOptions:
     Attributes
     ----------
     method : str
-        ``ekf``, ``sigma``, ``coulomb``; ``auto``: sigma points for LFP, whose open-circuit voltage bends
-        within the doubt of a state, else the EKF.
+        ``ekf``, ``sigma``, ``coulomb``; ``auto``: the EKF, which is the more accurate on every chemistry
+        measured.
     initial_soc : float or None
         State of charge that the estimator is told; None: it takes it from the first voltage.
     true_initial_soc : float or None
@@ -170,7 +170,7 @@ def replay(
     rows = len(log.time_s)
     estimator: SocEstimator
     if options.method != "coulomb":
-        bends = options.method == "sigma" or (options.method == "auto" and model.chemistry == "lfp")
+        bends = options.method == "sigma"
         kind = SocSigmaPoint if bends else SocEkf
         estimator = kind(model, 1, initial_soc=options.initial_soc, capacity_ah=options.capacity_ah)
     else:

@@ -89,9 +89,7 @@ def _print(result: ReplayResult, file: Path) -> None:
 def replay(
     file: Annotated[Path, typer.Argument(help="Log of one cell: .parquet or .csv")],
     cell: Annotated[str, typer.Option(help="Cell file, or name of a shipped one")] = "lg_hg2",
-    method: Annotated[
-        str, typer.Option(help="ekf, sigma (sigma points), coulomb; auto: sigma for LFP, else ekf")
-    ] = "auto",
+    method: Annotated[str, typer.Option(help="ekf, sigma (sigma points), coulomb; auto: ekf")] = "auto",
     initial_soc: Annotated[
         float | None, typer.Option(help="SoC the estimator is told (0…1); default: from the first voltage")
     ] = None,

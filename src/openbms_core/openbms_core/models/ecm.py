@@ -64,6 +64,11 @@ _COLUMNS = (
 )
 
 
+SPECIMEN_RELATIVE_STD = 0.15
+"""Another specimen than the one that was tested, or the same one some years later: its resistance differs by
+so much more than tests of one cell tell."""
+
+
 @dataclass(frozen=True)
 class CellParameters:
     """All parameters at given states of charge and temperatures; every array has the shape of the
@@ -88,7 +93,7 @@ class CellParameters:
     slow_std_v: FloatArray
     """Standard deviation of the slow model error [V]."""
     resistance_relative_std: FloatArray
-    """Standard deviation of the error of the instantaneous resistance, relative."""
+    """Standard deviation of the error of the instantaneous resistance of any specimen, relative."""
     pair_relative_std: FloatArray
     """Standard deviation of the error of the currents in the RC pairs, relative to the current."""
     chord_v: FloatArray
@@ -217,6 +222,8 @@ class CellModel:
         outside = np.maximum(temperatures[0] - grid, 0) + np.maximum(grid - temperatures[-1], 0)
         for name in ("resistance_relative_std", "pair_relative_std"):
             relative = _linear(np.asarray(getattr(error, name))[:, None], temperatures, grid)
+            if name == "resistance_relative_std":
+                relative = np.hypot(relative, SPECIMEN_RELATIVE_STD)
             # extrapolation: 1 % more uncertainty for every kelvin beyond the fitted range
             tables[name] = np.repeat(relative + 0.01 * outside[:, None], len(soc), axis=1)
 

@@ -89,6 +89,7 @@ class Commissioned:
     chemistry: Chemistry
     has_dynamics: bool
     slow_nodes: tuple[bool, ...]
+    load_nodes: tuple[bool, ...]
 
 
 def _limits(tests: Sequence[tuple[Kind, CellTest]], chemistry: Chemistry, rated_ah: float) -> Limits:
@@ -116,10 +117,16 @@ def _temperature_knots(tests: Sequence[PlacedTest]) -> tuple[float, ...]:
     return tuple(round(float(np.median(group)), 1) for group in groups)
 
 
-def _slow_nodes(knots: Knots, slow: Sequence[PlacedTest]) -> tuple[bool, ...]:
-    """Tell at which temperatures a slow test tells the open-circuit voltage."""
+def _nodes_with(knots: Knots, tests: Sequence[PlacedTest], least_soc: float) -> tuple[bool, ...]:
+    """Tell at which temperatures one of these tests spans this much of the SoC."""
+    reach = [
+        max(float(r.soc.max()) for r in t.records) - min(float(r.soc.min()) for r in t.records) for t in tests
+    ]
     return tuple(
-        any(abs(test.temperature_degc - node) < 6.0 and np.ptp(test.records[0].soc) > 0.5 for test in slow)
+        any(
+            abs(test.temperature_degc - node) < 6.0 and span > least_soc
+            for test, span in zip(tests, reach, strict=True)
+        )
         for node in knots.temperature_degc
     )
 
@@ -254,7 +261,9 @@ def commission(
             f"charge slower than C/8 between {limits.voltage_max_v:.2f} and {limits.voltage_min_v:.2f} V."
         )
     say("open-circuit voltage")
-    first = solve(_all_records(slow), Knots(_temperature_knots(slow)), nonlinear, prior)
+    slow_knots = Knots(_temperature_knots(slow))
+    unloaded = [False] * len(slow_knots.temperature_degc)
+    first = solve(_all_records(slow), slow_knots, nonlinear, prior, load_nodes=unloaded)
     left_out = []
     for kind, test in waiting:
         found = place(test, capacity, limits, _soc_of_rest(first))
@@ -264,7 +273,8 @@ def commission(
         placed.append(PlacedTest(test, kind, found, tuple(to_records(test, found))))
     has_dynamics = any(not is_slow(test.test, capacity) for test in placed)
     knots = Knots(_temperature_knots(placed))
-    slow_nodes = _slow_nodes(knots, [test for test in placed if is_slow(test.test, capacity)])
+    slow_nodes = _nodes_with(knots, [test for test in placed if is_slow(test.test, capacity)], 0.5)
+    load_nodes = _nodes_with(knots, [test for test in placed if not is_slow(test.test, capacity)], 0.05)
     fit = first
     if has_dynamics:
         # before any driving has bent the open-circuit voltage
@@ -281,6 +291,7 @@ def commission(
                 nonlinear,
                 capacity,
                 slow_nodes=slow_nodes,
+                load_nodes=load_nodes,
                 over_temperature=spread > 8.0,
                 steps=steps if round_number == 1 else steps // 2,
                 every=max(1, judged // 8_000),
@@ -293,12 +304,13 @@ def commission(
                 nonlinear,
                 prior,
                 slow_nodes=slow_nodes,
+                load_nodes=load_nodes,
                 bounded=False,
                 every=max(1, judged // 60_000),
             )
             placed = [test if is_slow(test.test, capacity) else _refine(test, fit, 0.006) for test in placed]
         say("tables")
-    fit = solve(_all_records(placed), knots, nonlinear, prior, slow_nodes=slow_nodes)
+    fit = solve(_all_records(placed), knots, nonlinear, prior, slow_nodes=slow_nodes, load_nodes=load_nodes)
     return Commissioned(
         fit=fit,
         prior=prior,
@@ -310,4 +322,5 @@ def commission(
         chemistry=usual,
         has_dynamics=has_dynamics,
         slow_nodes=slow_nodes,
+        load_nodes=load_nodes,
     )

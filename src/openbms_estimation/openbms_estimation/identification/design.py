@@ -28,9 +28,10 @@ __all__ = ["Blocks", "Knots", "Nonlinear", "design", "hysteresis", "warmth"]
 FloatArray = NDArray[np.float64]
 GAS_CONSTANT_J_PER_MOL_K = 8.314462618
 KELVIN = 273.15
-ACTIVATION_ENERGY_J_PER_MOL = 35_000.0
-"""Carries resistances from one temperature to another where no test tells better (30-40 kJ/mol is usual for
-charge transfer on graphite; the tables at the tested temperatures take up the rest)."""
+ACTIVATION_ENERGY_J_PER_MOL = 28_000.0
+"""Carries resistances from one temperature to another where no test tells better: charge transfer on graphite
+has 50-60 kJ/mol, electrolyte and contacts 10-20, and a whole cell between -10 and 25 °C 25-30 (the tables at
+the tested temperatures take up the rest)."""
 
 
 @dataclass(frozen=True)

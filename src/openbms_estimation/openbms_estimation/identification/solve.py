@@ -57,6 +57,9 @@ class Penalties:
     resistance_over_temperature: float = 2.0
     gap_prior: float = 0.5
     resistance_prior: float = 1.0
+    resistance_without_load: float = 300.0
+    """Where no test has a load worth the name, resistances stay those of the nearest temperature with one;
+    where there is none, the usual ones: a slow test cannot tell a resistance from an open-circuit voltage."""
     least_slope_v: float = 0.02
     """The OCV rises at least this much per unit SoC [V]."""
     scale_v: float = 0.03
@@ -119,8 +122,21 @@ def _curvature(axis: Sequence[float]) -> FloatArray:
     return matrix
 
 
+_USUAL_SHAPE = (
+    (0.0, 2.5),
+    (0.03, 2.0),
+    (0.06, 1.6),
+    (0.1, 1.35),
+    (0.15, 1.2),
+    (0.25, 1.08),
+    (0.35, 1.0),
+    (1.0, 1.0),
+)
+"""State of charge, and resistance there as a multiple of that in the middle: an empty cell has more."""
+
+
 def _penalty(
-    knots: Knots, prior: Prior, weights: Penalties, slow_nodes: Sequence[bool]
+    knots: Knots, prior: Prior, weights: Penalties, slow_nodes: Sequence[bool], load_nodes: Sequence[bool]
 ) -> tuple[FloatArray, FloatArray]:
     """Normal matrix and right side of all penalties."""
     blocks = Blocks.of(knots)
@@ -135,17 +151,23 @@ def _penalty(
     )
     pulls = (0.0, weights.gap_prior, *([weights.resistance_prior] * 5))
     wanted = (0.0, 0.0, prior.r0_ohm, prior.rk_ohm, prior.rf_ohm, prior.r1_ohm, prior.r2_ohm)
+    shape = np.interp(knots.resistance_soc, *np.transpose(_USUAL_SHAPE))
     for block, axis in enumerate(axes):
         count, start = len(axis), blocks.starts[block]
+        usual = wanted[block] * (shape if block > 1 else np.ones(count))
         bend = curvature[block] ** 2 * (_curvature(axis).T @ _curvature(axis))
         for row in range(blocks.temperatures):
             here = slice(start + row * count, start + (row + 1) * count)
-            normal[here, here] += bend + pulls[block] ** 2 * np.eye(count)
-            right[here] += pulls[block] ** 2 * wanted[block]
+            pull = pulls[block]
+            if block > 1 and not load_nodes[row]:
+                pull = 0.0 if any(load_nodes) else weights.resistance_without_load
+            normal[here, here] += bend + pull**2 * np.eye(count)
+            right[here] += pull**2 * usual
             if row:
                 before = slice(here.start - count, here.start)
-                alone = block < 2 and not (slow_nodes[row] and slow_nodes[row - 1])
-                tie = (weights.ocv_without_slow_test if alone else over[block]) ** 2 * np.eye(count)
+                both = (slow_nodes if block < 2 else load_nodes)[row - 1 : row + 1]
+                alone = weights.ocv_without_slow_test if block < 2 else weights.resistance_without_load
+                tie = (over[block] if all(both) else alone) ** 2 * np.eye(count)
                 normal[here, here] += tie
                 normal[before, before] += tie
                 normal[here, before] -= tie
@@ -181,6 +203,7 @@ def solve(
     weights: Penalties | None = None,
     *,
     slow_nodes: Sequence[bool] = (),
+    load_nodes: Sequence[bool] = (),
     bounded: bool = True,
     every: int = 1,
 ) -> CellFit:
@@ -195,6 +218,8 @@ def solve(
     weights : Penalties, optional
     slow_nodes : sequence of bool, optional
         At which temperatures there is a slow test; default: all.
+    load_nodes : sequence of bool, optional
+        At which temperatures there is a test with load; default: all.
     bounded : bool
         Rising OCV, nothing negative; without it several times faster.
     every : int
@@ -205,7 +230,8 @@ def solve(
     CellFit
     """
     weights = weights or Penalties()
-    normal0, right0 = _penalty(knots, prior, weights, slow_nodes or [True] * len(knots.temperature_degc))
+    everywhere = [True] * len(knots.temperature_degc)
+    normal0, right0 = _penalty(knots, prior, weights, slow_nodes or everywhere, load_nodes or everywhere)
     matrices, targets, scales = [], [], []
     for record in records:
         rows = np.flatnonzero(record.judged)[::every]
@@ -233,8 +259,10 @@ def solve(
 
 
 _LEAST = np.log([4.0, 60.0, 0.3])
-_MOST = np.log([200.0, 5000.0, 30.0])
+_MOST = np.log([120.0, 2000.0, 30.0])
 """Bounds of both time constants [s] and of the saturation current as capacities per hour."""
+_LEAST_SLOPE_K, _MOST_SLOPE_K = 0.0, 4.0
+"""Cold makes no time constant shorter, and none by more than diffusion with 33 kJ/mol."""
 
 
 def search(
@@ -245,6 +273,7 @@ def search(
     capacity_ah: float,
     *,
     slow_nodes: Sequence[bool],
+    load_nodes: Sequence[bool],
     over_temperature: bool,
     steps: int = 90,
     every: int = 3,
@@ -260,7 +289,7 @@ def search(
         Where to start.
     capacity_ah : float
         Capacity of the cell.
-    slow_nodes : sequence of bool
+    slow_nodes, load_nodes : sequence of bool
         As :func:`solve`.
     over_temperature : bool
         Search the slopes over temperature too (tests at 8 K or more of difference).
@@ -285,7 +314,7 @@ def search(
             first, tau1_s=float(tau1), tau2_s=float(tau2), kinetic_current_a=float(kinetic * capacity_ah)
         )
         if over_temperature:
-            k1, k2 = np.clip(point[3:5], -1.0, 5.0)
+            k1, k2 = np.clip(point[3:5], _LEAST_SLOPE_K, _MOST_SLOPE_K)
             found = replace(found, tau1_k=float(k1), tau2_k=float(k2))
         return found
 
@@ -294,6 +323,12 @@ def search(
             progress()
         nonlinear = at(point)
         outside = float(np.sum(np.maximum(point[:3] - _MOST, 0.0) + np.maximum(_LEAST - point[:3], 0.0)))
+        if over_temperature:
+            outside += float(
+                np.sum(
+                    np.maximum(point[3:] - _MOST_SLOPE_K, 0.0) + np.maximum(_LEAST_SLOPE_K - point[3:], 0.0)
+                )
+            )
         apart = max(0.0, 3.0 - nonlinear.tau2_s / nonlinear.tau1_s)
         part = solve(
             records,
@@ -302,6 +337,7 @@ def search(
             prior,
             Penalties(robust_rounds=2),
             slow_nodes=slow_nodes,
+            load_nodes=load_nodes,
             bounded=False,
             every=every,
         ).cost

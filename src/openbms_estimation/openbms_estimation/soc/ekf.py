@@ -30,7 +30,7 @@ current-sensor bias as a state); A. Gelb (ed.), *Applied Optimal Estimation*, MI
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +39,7 @@ from openbms_core.compiled import HAS_COMPILER
 from openbms_core.models.ecm import CellModel, CellParameters
 from openbms_estimation.soc.estimate import Quality, SocEstimate, SocSample, capacity_of_cells, of_cells
 from openbms_estimation.soc.kernel import (
+    LOAD_RELATIVE_STD,
     SOC_HIGH,
     SOC_LOW,
     STATES,
@@ -50,6 +51,7 @@ from openbms_estimation.soc.kernel import (
     spread_of,
 )
 from openbms_estimation.soc.regular import RESULTS, UNUSUAL, Bounds, fill_results, regular_step
+from openbms_estimation.soc.start_check import StartCheck
 
 __all__ = ["SOC_HIGH", "SOC_LOW", "EkfSettings", "SocEkf", "SocSigmaPoint"]
 
@@ -98,7 +100,12 @@ class EkfSettings:
     most_doubt : float
         The variance of the model's errors grows by no more than this factor.
     load_relative_std : float
-        Standard deviation of the slow voltage error as a part of the overpotential that lasts.
+        Standard deviation of the slow voltage error as a part of the overpotential that lasts, for a relative
+        error of the resistance of 1.
+    bend_std : float
+        The bend of the open-circuit voltage counts as noise over a spread of the SoC up to this: without it,
+        a filter that slides down the steep end of a curve takes each new slope for new knowledge; with the
+        whole spread, the ends of the curve would say nothing to a filter that knows nothing.
     restart_sigma, restart_after_s, restart_std : float
         Innovations, or a model error, beyond this many standard deviations for this long [s] add this
         standard deviation to the SoC.
@@ -118,21 +125,24 @@ class EkfSettings:
     resistance_correlation_soc, resistance_correlation_time_s : float
         Charge moved and time [s] over which the error of the resistance keeps its value.
     use_resistance_state : bool
+    check_start : bool
+        Compare a told SoC with a start from the first voltage (:mod:`openbms_estimation.soc.start_check`).
     compiled : bool
         Work the cells through in a compiled loop where Numba is installed; else with NumPy.
     """
 
     voltage_noise_std_v: float = 0.002
-    current_bias_std_c: float = 0.005
+    current_bias_std_c: float = 0.003
     current_bias_walk_s: float = 36_000.0
-    charge_relative_std: float = 0.01
+    charge_relative_std: float = 0.005
     initial_soc_std: float = 0.02
     unknown_soc_std: float = 0.3
     rest_std_v: float = 0.005
     gate: float = 4.0
     doubt_time_s: float = 600.0
     most_doubt: float = 9.0
-    load_relative_std: float = 0.2
+    load_relative_std: float = LOAD_RELATIVE_STD
+    bend_std: float = 0.05
     restart_sigma: float = 5.0
     restart_after_s: float = 120.0
     restart_std: float = 0.1
@@ -147,6 +157,7 @@ class EkfSettings:
     resistance_correlation_soc: float = 0.3
     resistance_correlation_time_s: float = 14_400.0
     use_resistance_state: bool = True
+    check_start: bool = True
     compiled: bool = True
 
 
@@ -194,6 +205,7 @@ class SocEkf:
         self.settings = settings or EkfSettings()
         self._constants = self._constants_of(model, self.settings)
         self._compiled = self.settings.compiled and HAS_COMPILER
+        self._start_check: StartCheck | None = None
         self.set_capacity(model.capacity_ah if capacity_ah is None else capacity_ah)
         given = of_cells(np.nan if initial_soc is None else initial_soc, n_cells)
         known = np.isfinite(given)
@@ -215,7 +227,11 @@ class SocEkf:
         self._blind_s = np.zeros(n_cells)
         self._contradicted_s = np.zeros(n_cells)
         self._full_s = np.zeros(n_cells)
-        self._innovation, self._variance, self._limited, self._scratch = np.empty((4, n_cells))
+        self._innovation, self._variance, self._limited, self._scratch = np.zeros((4, n_cells))
+        if known.any() and self.settings.check_start:
+            self._start_check = StartCheck(known)
+            alone = replace(self.settings, check_start=False)
+            self._rival = type(self)(model, n_cells, capacity_ah=self._capacity_ah, settings=alone)
         self._axes = model.axes
         low, high = model.fitted_temperature_range_degc
         self._bounds = Bounds(
@@ -247,6 +263,7 @@ class SocEkf:
             doubt_time_s=s.doubt_time_s,
             most_doubt=s.most_doubt,
             load_relative_std=s.load_relative_std,
+            bend_var=s.bend_std**2,
             correlation_v=model.correlation_v,
             correlation_s=model.correlation_time_s,
             fast_overpotential_ratio=model.fast_overpotential_ratio,
@@ -257,6 +274,8 @@ class SocEkf:
     def set_capacity(self, capacity_ah: ArrayLike) -> None:
         """Take over new capacities [Ah], shape () or (n_cells,), for example from the SoH estimator."""
         self._capacity_ah = capacity_of_cells(capacity_ah, self.n_cells)
+        if self._start_check is not None:
+            self._rival.set_capacity(self._capacity_ah)
 
     @property
     def capacity_ah(self) -> FloatArray:
@@ -279,6 +298,31 @@ class SocEkf:
         -------
         SocEstimate
         """
+        estimate = self._step(sample)
+        if self._start_check is not None:
+            self._rival._step(sample)
+            won = self._start_check.judge(self, self._rival, max(float(sample.dt_s), 0.0))
+            if won.any():
+                estimate = self._estimate(estimate.innovation_v, estimate.quality)
+                estimate.quality[won] |= np.uint8(Quality.RESTARTED)
+            if not self._start_check.disputed.any():
+                self._start_check = None
+        return estimate
+
+    def _estimate(self, innovation: FloatArray, quality: NDArray[np.uint8]) -> SocEstimate:
+        return SocEstimate(
+            soc=np.minimum(np.maximum(self.x[Z], 0.0), 1.0),
+            soc_std=np.sqrt(np.maximum(self.upper[_ZZ], 0.0)),
+            current_bias_a=self.x[B].copy(),
+            current_bias_std_a=np.sqrt(np.maximum(self.upper[_BB], 0.0)),
+            resistance_ratio=1.0 + self.x[S],
+            resistance_ratio_std=np.sqrt(np.maximum(self.upper[_SS], 0.0)),
+            innovation_v=innovation,
+            quality=quality,
+            method=self.method,
+        )
+
+    def _step(self, sample: SocSample) -> SocEstimate:
         n = self.n_cells
         dt = float(sample.dt_s)
         voltage = _ready(sample.voltage_v, n)
@@ -322,19 +366,10 @@ class SocEkf:
             self._judge(dt, use, voltage, current, quality)
         if not (self._all_started or self._known.all()):
             quality[~(self._started | self._known)] |= np.uint8(Quality.UNINITIALISED)
-        return SocEstimate(
-            soc=np.minimum(np.maximum(self.x[Z], 0.0), 1.0),
-            soc_std=np.sqrt(np.maximum(self.upper[_ZZ], 0.0)),
-            current_bias_a=self.x[B].copy(),
-            current_bias_std_a=np.sqrt(np.maximum(self.upper[_BB], 0.0)),
-            resistance_ratio=1.0 + self.x[S],
-            resistance_ratio_std=np.sqrt(np.maximum(self.upper[_SS], 0.0)),
-            innovation_v=self._innovation.copy()
-            if use is self._ones
-            else np.where(use > 0.5, self._innovation, np.nan),
-            quality=quality,
-            method=self.method,
+        innovation = (
+            self._innovation.copy() if use is self._ones else np.where(use > 0.5, self._innovation, np.nan)
         )
+        return self._estimate(innovation, quality)
 
     def _regular_step(
         self, dt: float, current: FloatArray, voltage: FloatArray, sample: SocSample
@@ -527,7 +562,9 @@ class SocEkf:
         """Standard deviation that the slow model error may have now [V]."""
         p = self.model.parameters(self.x[Z], self._temperature)
         load = (p.r0_ohm + p.r1_ohm) * np.abs(self.x[I1]) + p.r2_ohm * np.abs(self.x[I2])
-        return np.asarray(np.hypot(p.slow_std_v, self.settings.load_relative_std * load))
+        return np.asarray(
+            np.hypot(p.slow_std_v, self.settings.load_relative_std * p.resistance_relative_std * load)
+        )
 
     def _anchor(self, where: NDArray[np.bool_], soc: float, std: float) -> None:
         """Correct cells with a state of charge that is known by definition; no repetition makes it surer."""

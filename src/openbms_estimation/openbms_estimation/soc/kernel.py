@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from openbms_core.compiled import choose, compiled
 
-__all__ = ["ROWS", "UPPER", "Constants", "advance", "run_compiled"]
+__all__ = ["LOAD_RELATIVE_STD", "ROWS", "UPPER", "Constants", "advance", "run_compiled"]
 
 FloatArray = NDArray[np.float64]
 Value = Any
@@ -28,13 +28,16 @@ UPPER = np.triu_indices(STATES)
 """Rows and columns of the 21 kept elements of the covariance."""
 ROWS = ("soc", "i1_a", "i2_a", "bias_a", "resistance", "slow_v")
 
-SOC_LOW, SOC_HIGH = -0.05, 1.05
+SOC_LOW, SOC_HIGH = -0.05, 1.005
+"""Full is full by definition: beyond it a curve that goes on straight would make a filter certain."""
 MOST_C = 200.0
 """Mean currents beyond this many capacities per hour are not believed in the RC pairs."""
 NARROWEST_SOC = 0.02
 """The slope of the open-circuit voltage is never taken over less than ± this: no estimator knows the SoC
 better, and the tangent of a measured curve is noise."""
 WIDEST_SOC = 0.2
+LOAD_RELATIVE_STD = 0.7
+"""Slow voltage error as a part of the overpotential that lasts, if the resistance may be wrong by 100 %."""
 ROOT3 = 1.7320508075688772
 
 
@@ -56,6 +59,7 @@ class Constants(NamedTuple):
     doubt_time_s: float
     most_doubt: float
     load_relative_std: float
+    bend_var: float
     correlation_v: float
     correlation_s: float
     fast_overpotential_ratio: float
@@ -181,7 +185,7 @@ def advance(
     # between the branches the path is a guess
     between = 0.4 * half_gap * (1.0 - direction * direction)
     # what lasts of a wrong resistance is in proportion to the load that lasts
-    load = k.load_relative_std * ((r0 + r1) * np.abs(i1) + r2 * np.abs(i2))
+    load = k.load_relative_std * s_std * ((r0 + r1) * np.abs(i1) + r2 * np.abs(i2))
     slow_var = more_error * more_error * inflation * (slow_std * slow_std + load * load) + between * between
     swing = (pair_std * mean) ** 2 * inflation + (1.0 - known) * (k.unknown_current_c * capacity_ah) ** 2
     zz = zz + k.charge_relative_std * k.charge_relative_std * distance + blind_var
@@ -201,8 +205,9 @@ def advance(
     instant = r0 * u + rk * (ik * np.arcsinh(u / ik) - u)
     sag = half_gap * direction
     # mean and variance of the OCV over a spread-out SoC, to second order (central differences)
-    bend = k.sigma_points * (ocv_up + ocv_down - 2.0 * (ocv + sag)) / (spread * spread)
-    mean_bend = 0.5 * bend * np.minimum(zz, spread * spread / 3.0)
+    bend = (ocv_up + ocv_down - 2.0 * (ocv + sag)) / (spread * spread)
+    mean_bend = k.sigma_points * 0.5 * bend * np.minimum(zz, spread * spread / 3.0)
+    unsure = 0.5 * bend * np.minimum(zz, k.bend_var)
     expected = ocv + sag + mean_bend + (1.0 + s) * instant + r1 * i1 + r2 * i2 + e
     # an offset of the current is seen by the charge it moves; its voltage drop is lost in the model's error
     hz = zz * slope + z1 * r1 + z2 * r2 + zs * instant + ze
@@ -213,10 +218,11 @@ def advance(
     he = ze * slope + p1e * r1 + p2e * r2 + se * instant + ee
     variance = slope * hz + r1 * h1 + r2 * h2 + instant * hs + he
     # an error that lasts seconds counts once, however often it is sampled
-    correlated = 1.0 + 2.0 * k.fast_correlation_s / np.maximum(dt_s, 1e-4)
+    step_s = choose(dt_s > 0.0, np.maximum(dt_s, 1e-4), 1.0)
+    correlated = 1.0 + 2.0 * k.fast_correlation_s / step_s
     # where the current has just changed, what follows it within seconds is not settled yet
     fast = k.fast_overpotential_ratio * (np.abs(instant) + r0 * np.abs(u - i1))
-    noise = k.voltage_noise_v2 + correlated * fast * fast + 2.0 * mean_bend * mean_bend
+    noise = k.voltage_noise_v2 + correlated * (fast * fast + 2.0 * unsure * unsure)
     innovation = use * (voltage_v - expected)
     squared = innovation * innovation
     total = variance + noise

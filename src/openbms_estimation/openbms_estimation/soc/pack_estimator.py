@@ -101,7 +101,7 @@ class PackSocEstimator:
         self.window = (pack.file.usable_soc.min, pack.file.usable_soc.max)
         self.method = pack.file.estimation_method
         if self.method == "auto":
-            self.method = "sigma_point" if self.model.chemistry == "lfp" else "ekf_2rc"
+            self.method = "ekf_2rc"
         self.cells: SocEstimator = _KINDS[self.method](self.model, self.layout.n_cells)
         # group capacity: what the string's charge moves; the cell filter sees one cell of the group
         self.capacity_ah = np.full(self.layout.n_cells, self.model.capacity_ah * self.layout.parallel)

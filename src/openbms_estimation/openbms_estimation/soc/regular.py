@@ -64,7 +64,7 @@ def _slow_std(
     """Standard deviation that the slow model error of a cell may have now [V]."""
     at, right, above = _corners(x[0, c], temperature_degc, axis)
     columns = int(axis[2])
-    r0 = r1 = r2 = slow = 0.0
+    r0 = r1 = r2 = slow = relative = 0.0
     for row, weight in (
         (at, (1.0 - right) * (1.0 - above)),
         (at + 1, right * (1.0 - above)),
@@ -75,7 +75,9 @@ def _slow_std(
         r1 += weight * table[row, 7]
         r2 += weight * table[row, 9]
         slow += weight * table[row, 11]
-    return float(np.hypot(slow, load_std * ((r0 + r1) * abs(x[1, c]) + r2 * abs(x[2, c]))))
+        relative += weight * table[row, 12]
+    lasting = (r0 + r1) * abs(x[1, c]) + r2 * abs(x[2, c])
+    return float(np.hypot(slow, load_std * relative * lasting))
 
 
 @compiled

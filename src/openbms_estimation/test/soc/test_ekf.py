@@ -18,7 +18,7 @@ from openbms_estimation.soc.ekf import EkfSettings, SocEkf, SocSigmaPoint
 from openbms_estimation.soc.estimate import Quality, SocSample
 
 MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
-OPEN = EkfSettings(gate=1e9, restart_sigma=1e9, first_gate=1e9, most_doubt=1.0)
+OPEN = EkfSettings(gate=1e9, restart_sigma=1e9, first_gate=1e9, most_doubt=1.0, check_start=False)
 
 
 def drive(seconds: int, seed: int = 1) -> np.ndarray:
@@ -86,7 +86,11 @@ class Oracle:
         swing = (p.pair_relative_std * mean) ** 2
         between = 0.4 * p.half_gap_v * (1 - self.direction**2)
         i1, i2 = a1 * x[1] + (1 - a1) * mean, a2 * x[2] + (1 - a2) * mean
-        load = s.load_relative_std * ((p.r0_ohm + p.r1_ohm) * abs(i1) + p.r2_ohm * abs(i2))
+        load = (
+            s.load_relative_std
+            * p.resistance_relative_std
+            * ((p.r0_ohm + p.r1_ohm) * abs(i1) + p.r2_ohm * abs(i2))
+        )
         self.f.Q = np.diag(
             [
                 s.charge_relative_std**2 * abs(moved),
@@ -124,7 +128,11 @@ class Oracle:
         u = i - self.f.x[3, 0]
         fast = MODEL.fast_overpotential_ratio * (abs(p.instant_v(u)) + p.r0_ohm * abs(u - self.f.x[1, 0]))
         seconds = 1 + 2 * OPEN.fast_correlation_s / dt
-        self.f.R = np.array([[float(OPEN.voltage_noise_std_v**2 + seconds * fast**2)]])
+        soc = self.f.x[0, 0]
+        up, middle, down = MODEL.ocv([soc + 0.02, soc, soc - 0.02], self.t, self.direction)
+        unsure = 0.5 * (up + down - 2 * middle) / 0.02**2 * min(self.f.P[0, 0], OPEN.bend_std**2)
+        noise = OPEN.voltage_noise_std_v**2 + seconds * (fast**2 + 2 * unsure**2)
+        self.f.R = np.array([[float(noise)]])
         self.f.update(np.array([[v]]), jacobian, voltage)
 
 

@@ -133,13 +133,13 @@ def lfp_cell(folder: Path) -> str:
         (False, None, "ekf_2rc"),
         (False, "auto", "ekf_2rc"),
         (False, "sigma_point", "sigma_point"),
-        (True, None, "sigma_point"),
-        (True, "auto", "sigma_point"),
-        (True, "ekf_2rc", "ekf_2rc"),
+        (True, None, "ekf_2rc"),
+        (True, "auto", "ekf_2rc"),
+        (True, "sigma_point", "sigma_point"),
         (True, "coulomb_counting", "coulomb_counting"),
     ],
 )
-def test_the_method_follows_the_chemistry_unless_it_is_named(
+def test_the_method_is_the_ekf_unless_another_is_named(
     tmp_path: Path, lfp: bool, wanted: str | None, method: str
 ) -> None:
     changes = {"cell": lfp_cell(tmp_path)} if lfp else {}
