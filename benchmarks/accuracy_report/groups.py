@@ -70,6 +70,11 @@ GROUPS = [
         _each(LG, PLACES, "Mixed[1-8]", "UDDS"), shipped="lg_hg2", capacity_ah=2.778, targets=_LG_TARGETS,
     ),
     Group(
+        "lg-10hz", "LG HG2 (NMC), shipped cell file, a cycle at 10 Hz", "nmc", 3.0,
+        _each(LG, ("25degC", "n10degC"), "Mixed3__10Hz"), shipped="lg_hg2", capacity_ah=2.778,
+        targets=_LG_TARGETS,
+    ),
+    Group(
         "lg-fit", "LG HG2 (NMC), `openbms fit` from C/20, HPPC and 2 cycles a temperature", "nmc", 3.0,
         _each(LG, PLACES, "Mixed[3-8]", "UDDS"), ocv=_all(LG, PLACES, "C20"), hppc=_all(LG, PLACES, "HPPC"),
         dynamic=_all(LG, PLACES, "Mixed[12]"), capacity_ah=2.778, targets=_LG_TARGETS,
@@ -106,7 +111,7 @@ GROUPS = [
         targets=dict.fromkeys(PLACES, 3.0),
     ),
     Group(
-        "a123-fit", "A123 26650 (LFP), `openbms fit` from OCV tests and cycles at other temperatures", "lfp", 2.3,
+        "a123-fit", "A123 26650 (LFP), `openbms fit` from OCV tests and cycles elsewhere", "lfp", 2.3,
         _each(A123, A123_PLACES, "DYN_script1"), ocv=[f"{A123}*OCV_script[1-4].parquet"],
         dynamic=_all(A123, A123_PLACES, "DYN_script1"), left_out=True,
         targets=dict.fromkeys(A123_PLACES, 3.0),

@@ -34,7 +34,8 @@ _HELD_SHARE = 0.5
 
 class CurrentPeaks(Watch):
     """Largest charge and discharge current of each string within the last half of a scan period (of the
-    debounce, if that is shorter)."""
+    debounce, if that is shorter).
+    """
 
     quantities: ClassVar[tuple[str, ...]] = ("charge_current", "discharge_current")
 
