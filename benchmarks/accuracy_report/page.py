@@ -146,7 +146,7 @@ def page(groups: list[tuple[Group, dict[str, Any], str]], more: list[str], comma
     lines += [f"- *{name}*: {condition.text}" for name, condition in CONDITIONS.items()]
     lines += [
         "",
-        "A wrong start of LFP is scored from where the filter itself says 1.5 % (one standard deviation); its",
+        "A wrong start of LFP is scored from where the filter itself says 1.5 % (one deviation); its",
         "coverage always. *Covered*: share of all rows whose 95 % interval holds the reference; *width*: its",
         "mean full width. With the true start told and no error of the current, counting *is* the reference",
         "but for the tester's resolution: no estimator can do better there.",
