@@ -92,6 +92,13 @@ def live_month(task: tuple[Path, Path | None, float]) -> tuple[dict[str, Any], l
     return month.run(data, days, commissioned(MONTH, data, cells, None))
 
 
+def _rounded(value: Any) -> Any:
+    """Give the same with six figures after the point."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return round(value, 6) if isinstance(value, float) else value
+
+
 def _lines(group: Group, places: dict[str, Any]) -> Iterable[str]:
     for place, found in places.items():
         cells = " ".join(
@@ -149,7 +156,9 @@ def main() -> None:
         text = page(parts, twin_lines, "make accuracy")
         (KEPT / "accuracy.md").write_text(text, encoding="utf-8")
         kept = {group.key: {"title": group.title, "places": places} for group, places, _ in parts}
-        (KEPT / "accuracy.json").write_text(json.dumps({**kept, "month": twin}, indent=1) + "\n", "utf-8")
+        (KEPT / "accuracy.json").write_text(
+            json.dumps(_rounded({**kept, "month": twin}), indent=1) + "\n", "utf-8"
+        )
 
 
 if __name__ == "__main__":
