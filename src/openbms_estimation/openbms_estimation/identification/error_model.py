@@ -30,6 +30,8 @@ LEAST_SLOW_V = 0.003
 """No open-circuit voltage is known better: another specimen, another day."""
 LEAST_WITHOUT_LOAD_V = 0.008
 """Nor where no test with load confirms it."""
+CORRELATION_TIME_S = 1200.0
+"""Time for which the slow error keeps its value at the same charge: what is left of a relaxation."""
 SEEN_FACTOR = 2.0
 """A test that the tables were bent to shows about half of what the next one will."""
 _WINDOW_S = 60.0
@@ -226,7 +228,7 @@ def model_error(found: Commissioned, progress: Callable[[str], None] | None = No
         "temperature_breakpoints_degc": list(nodes),
         "slow_std_v": [[round(float(value), 4) for value in row] for row in rows],
         "correlation_v": round(_correlation_v(unseen or seen), 3) if found.has_dynamics else 0.05,
-        "correlation_time_s": 3600.0,
+        "correlation_time_s": CORRELATION_TIME_S,
         "fast_overpotential_ratio": round(float(np.clip(ratio, 0.02, 0.5)), 3),
         "resistance_relative_std": [round(value, 3) for value in resistance],
         "pair_relative_std": [round(value, 2) for value in pairs],
