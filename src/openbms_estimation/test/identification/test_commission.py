@@ -13,7 +13,7 @@ from openbms_core.cell import CellFile
 from openbms_core.config_file import ConfigError
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.identification.cell_file import cell_file
-from openbms_estimation.identification.commission import Commissioned, commission
+from openbms_estimation.identification.commission import CHEMISTRIES, Commissioned, commission
 from openbms_estimation.identification.error_model import model_error
 from openbms_estimation.identification.read import read_test
 
@@ -105,6 +105,30 @@ def test_only_the_open_circuit_voltage_gives_a_wide_model(tmp_path: Path, both: 
     p, q = written(found).parameters(0.5, 25.0), written(both).parameters(0.5, 25.0)
     assert p.resistance_relative_std > 0.4 > q.resistance_relative_std
     assert found.tests[0].placement.why == "begins full"
+
+
+def test_a_slow_test_alone_bends_no_resistance(tmp_path: Path) -> None:
+    """It cannot tell a resistance from an open-circuit voltage: the usual one of the chemistry stays."""
+    fit = fitted([("ocv", slow(tmp_path / "slow.parquet"))]).fit
+    soc = np.asarray(fit.knots.resistance_soc)
+    usual = np.array(CHEMISTRIES["nmc"].resistance_v)[[0, 2, 3]] / CAPACITY_AH
+    for table, ohm in zip((fit.r0_ohm, fit.r1_ohm, fit.r2_ohm), usual, strict=True):
+        assert table[0][soc > 0.3] == pytest.approx(ohm, rel=0.05)
+        assert table[0][0] > 1.5 * ohm  # an empty cell has more
+
+
+def test_a_temperature_without_load_takes_the_resistances_of_the_nearest(tmp_path: Path) -> None:
+    cold = write(tmp_path / "cold.parquet", np.full(2400, -CAPACITY_AH / 20), 30.0, 1.0, degc=0.0)
+    tests = [
+        ("ocv", slow(tmp_path / "slow.parquet")),
+        ("ocv", cold),
+        ("dynamic", drive(tmp_path / "d.parquet")),
+    ]
+    fit = fitted(tests).fit
+    assert len(fit.knots.temperature_degc) == 2
+    middle = (np.asarray(fit.knots.resistance_soc) > 0.2) & (np.asarray(fit.knots.resistance_soc) < 0.9)
+    # normalised to 25 °C: Arrhenius carries them to the cold one
+    assert fit.r0_ohm[0][middle] == pytest.approx(fit.r0_ohm[1][middle], rel=0.1)
 
 
 def test_two_temperatures_are_told_apart(tmp_path: Path) -> None:
