@@ -31,13 +31,13 @@ REPRESENTATIVE = [
     "bus_flood_highest_priority",
     "frames_corrupt",
     "adapter_unplugged",
-    "driver_killed",
     "monitor_stopped",
-    "estimators_killed",
     "interlock_bounces",
     "some_frames_lost",
 ]
-"""One of each kind: sensor, frame, load, input, contactor, bus, process, and two that must do nothing."""
+"""One of each kind: sensor, frame, load, input, contactor, bus, process, and two that must do nothing.
+
+Killed drivers and estimators are in ``test_main_job.py``."""
 
 
 @pytest.fixture(scope="module")
