@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from openbms_core.cell import CellFile, load_cell
+from openbms_estimation.identification.cell_file import to_yaml
 from openbms_estimation.identification.cell_tables import (
     impedance_tables,
     model_error_tables,
     ocv_tables,
     residual_rows,
-    to_yaml,
 )
 from openbms_estimation.identification.fit import FitSettings, fit_cell
 from openbms_estimation.identification.records import Record, discharge_part, make_record

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from openbms_core.config_file import ConfigError
 
-__all__ = ["CellLog", "at", "number_of", "read_cell_log", "read_table"]
+__all__ = ["CellLog", "at", "check_ranges", "read_cell_log", "read_table", "stated_values"]
 
 FloatArray = NDArray[np.float64]
 
@@ -104,13 +104,44 @@ def _column(table: pa.Table, name: str, path: Path) -> FloatArray:
     return values
 
 
-def number_of(meta: dict[str, object], *names: str) -> float | None:
+def _number_of(meta: dict[str, object], *names: str) -> float | None:
     """Give the first of these values that is a finite number."""
     for name in names:
         value = meta.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value):
             return float(value)
     return None
+
+
+def stated_values(table: pa.Table) -> tuple[float | None, float | None]:
+    """Give SoC at the start and capacity [Ah] that ``bms_meta`` of a file states, where they can be."""
+    raw = (table.schema.metadata or {}).get(b"bms_meta")
+    try:
+        meta = json.loads(raw) if raw is not None else {}
+    except ValueError:
+        meta = {}
+    meta = meta if isinstance(meta, dict) else {}
+    start, capacity = _number_of(meta, "soc0"), _number_of(meta, "capacity_ref_ah", "cap_ref_ah")
+    return (
+        start if start is not None and 0.0 <= start <= 1.0 else None,
+        capacity if capacity is not None and capacity > 0.0 else None,
+    )
+
+
+def check_ranges(path: Path, voltage: FloatArray, temperature: FloatArray, rows: NDArray[np.intp]) -> None:
+    """Refuse volts and degrees that no cell has; ``rows``: number (from 0) of each value in the file."""
+    wrong = np.flatnonzero((voltage <= 0.0) | (voltage > 6.0))
+    if len(wrong):
+        raise ConfigError(
+            f"{at(path, int(rows[wrong[0]]))}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of "
+            "one lithium-ion cell (above 0 to 6 V): give volts of one cell."
+        )
+    wrong = np.flatnonzero((temperature < -60.0) | (temperature > 120.0))
+    if len(wrong):
+        raise ConfigError(
+            f"{at(path, int(rows[wrong[0]]))}, column temperature_c: {temperature[wrong[0]]:g} is outside "
+            "-60 to 120 °C: give degrees Celsius."
+        )
 
 
 def _check_sign(
@@ -172,26 +203,9 @@ def read_cell_log(path: str | Path) -> CellLog:
             f"{at(path, row)}, column time_s: {time[row]:g} after {time[row - 1]:g}, but time must rise: "
             "sort the rows and leave repeated ones out."
         )
-    wrong = np.flatnonzero((voltage <= 0.0) | (voltage > 6.0))
-    if len(wrong):
-        raise ConfigError(
-            f"{at(path, int(wrong[0]))}, column voltage_v: {voltage[wrong[0]]:g} V is no voltage of one "
-            "lithium-ion cell (above 0 to 6 V): give volts of one cell."
-        )
-    wrong = np.flatnonzero((temperature < -60.0) | (temperature > 120.0))
-    if len(wrong):
-        raise ConfigError(
-            f"{at(path, int(wrong[0]))}, column temperature_c: {temperature[wrong[0]]:g} is outside -60 "
-            "to 120 °C: give degrees Celsius."
-        )
+    check_ranges(path, voltage, temperature, np.arange(len(time)))
     _check_sign(path, time, voltage, current, ah)
-    raw = (table.schema.metadata or {}).get(b"bms_meta")
-    try:
-        meta = json.loads(raw) if raw is not None else {}
-    except ValueError:
-        meta = {}
-    meta = meta if isinstance(meta, dict) else {}
-    start, capacity = number_of(meta, "soc0"), number_of(meta, "capacity_ref_ah", "cap_ref_ah")
+    start, capacity = stated_values(table)
     return CellLog(
         path=path,
         time_s=time,
@@ -199,6 +213,6 @@ def read_cell_log(path: str | Path) -> CellLog:
         current_a=current,
         temperature_degc=temperature,
         ah=ah,
-        soc_at_start=start if start is not None and 0.0 <= start <= 1.0 else None,
-        capacity_ah=capacity if capacity is not None and capacity > 0.0 else None,
+        soc_at_start=start,
+        capacity_ah=capacity,
     )

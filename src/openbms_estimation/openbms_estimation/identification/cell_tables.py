@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from openbms_estimation.identification.fit import (
@@ -24,7 +23,6 @@ __all__ = [
     "model_error_tables",
     "ocv_tables",
     "residual_rows",
-    "to_yaml",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -248,19 +246,3 @@ def residual_rows(
                 }
             )
     return found
-
-
-def to_yaml(content: Mapping[str, Any], heading: str) -> str:
-    """Write a cell file: numbers of a row on one line, a comment on top."""
-
-    class Dumper(yaml.SafeDumper):
-        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-            super().increase_indent(flow, False)
-
-    def numbers(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
-        flat = all(isinstance(value, int | float) for value in values)
-        return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flat)
-
-    Dumper.add_representer(list, numbers)
-    comment = "".join(f"# {line}\n" if line else "#\n" for line in heading.splitlines())
-    return comment + yaml.dump(dict(content), Dumper=Dumper, sort_keys=False, width=118, allow_unicode=True)

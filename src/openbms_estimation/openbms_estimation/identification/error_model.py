@@ -52,7 +52,7 @@ class _Residuals:
 
     def __init__(self, record: Record, fit: CellFit, capacity_ah: float) -> None:
         voltage, self.overpotential = fit.simulate(record)
-        self.record = record
+        self.record, self.soc = record, record.soc
         self.residual = record.voltage_v - voltage
         keep = np.exp(-record.duration_s / _WINDOW_S)
         self.slow = _relax_to(keep, self.residual)
@@ -126,27 +126,22 @@ def _correlation_v(residuals: Sequence[_Residuals]) -> float:
     return float(lags[below[0]]) if len(below) else float(lags[-1])
 
 
-def _of_slow_tests(found: Commissioned, node: int, centres: FloatArray) -> FloatArray | None:
+def _judged(parts: Sequence[_Residuals], *names: str) -> tuple[FloatArray, ...]:
+    """Give these columns of the judged rows of all parts."""
+    return tuple(np.concatenate([getattr(part, name)[part.judged] for part in parts]) for name in names)
+
+
+def _at(residuals: Sequence[_Residuals], node: int) -> list[_Residuals]:
+    return [part for part in residuals if part.node == node and part.judged.any()]
+
+
+def _without_load(parts: Sequence[_Residuals], centres: FloatArray) -> FloatArray | None:
     """Slow error at a temperature without a test with load: of the open-circuit voltage alone; the rest of it
     comes with the load, by the deviation of the resistances.
     """
-    parts = [
-        _Residuals(record, found.fit, found.capacity_ah)
-        for test in found.tests
-        if is_slow(test.test, found.capacity_ah)
-        for record in test.records
-    ]
-    here = [part for part in parts if part.node == node and part.judged.any()]
-    if not here:
+    if not parts:
         return None
-    soc, slow, seconds = (
-        np.concatenate([values[part.judged] for part, values in zip(here, column, strict=True)])
-        for column in (
-            [part.record.soc for part in here],
-            [part.slow for part in here],
-            [part.seconds for part in here],
-        )
-    )
+    soc, slow, seconds = _judged(parts, "soc", "slow", "seconds")
     return np.maximum(_wide_rms(soc, slow, seconds, centres), LEAST_WITHOUT_LOAD_V)
 
 
@@ -164,13 +159,14 @@ def model_error(found: Commissioned, progress: Callable[[str], None] | None = No
     dict
     """
     dynamic = [test for test in found.tests if not is_slow(test.test, found.capacity_ah)]
-    seen = [
-        _Residuals(record, found.fit, found.capacity_ah)
-        for test in (dynamic or found.tests)
-        for record in test.records
-    ]
+
+    def under_the_fit(tests: Sequence[PlacedTest]) -> list[_Residuals]:
+        return [_Residuals(record, found.fit, found.capacity_ah) for test in tests for record in test.records]
+
+    seen = under_the_fit(dynamic or found.tests)
+    slow_tests = under_the_fit([test for test in found.tests if test not in dynamic]) if dynamic else []
     unseen = _left_out(found, dynamic, progress or (lambda _: None))
-    residuals = [part for part in (unseen or seen) if part.judged.any()]
+    residuals = unseen or seen
     centres = np.asarray(ERROR_SOC)
     nodes = found.fit.knots.temperature_degc
     usual = found.chemistry.resistance_relative_std
@@ -179,15 +175,13 @@ def model_error(found: Commissioned, progress: Callable[[str], None] | None = No
     pairs: list[float] = []
     fast_square, over_square = 0.0, 0.0
     for node in range(len(nodes)):
-        here = [part for part in residuals if part.node == node]
+        here = _at(residuals, node)
         if not here:
-            slow_rows.append(_of_slow_tests(found, node, centres))
+            slow_rows.append(_without_load(_at(slow_tests, node), centres))
             resistance.append(usual)
             pairs.append(1.0)
             continue
-        soc = np.concatenate([part.record.soc[part.judged] for part in here])
-        slow = np.concatenate([part.slow[part.judged] for part in here])
-        seconds = np.concatenate([part.seconds[part.judged] for part in here])
+        soc, slow, seconds, load = _judged(here, "soc", "slow", "seconds", "slow_overpotential")
         slopes, rest_square, rest_over = [], 0.0, 0.0
         for part in here:
             loaded = part.judged & ~part.resting & (np.abs(part.overpotential) > 0.02)
@@ -208,7 +202,6 @@ def model_error(found: Commissioned, progress: Callable[[str], None] | None = No
             float(np.clip(np.sqrt(np.mean(np.square(slopes))), least, 1.0)) if slopes else usual
         )
         # what a wrong resistance of this deviation explains is left to the load
-        load = np.concatenate([part.slow_overpotential[part.judged] for part in here])
         explained = (LOAD_RELATIVE_STD * resistance[-1] * load) ** 2
         rms = _wide_rms(soc, np.sqrt(np.maximum(slow**2 - explained, 0.0)), seconds, centres)
         typical = float(np.mean(rms[centres >= 0.2] ** 2))

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from openbms_core.cell import load_cell
+from openbms_estimation.identification.cell_file import to_yaml
 from openbms_estimation.identification.cell_tables import (
     charge_branch_v,
     impedance_tables,
     model_error_tables,
     ocv_tables,
     residual_rows,
-    to_yaml,
 )
 from openbms_estimation.identification.fit import FitSettings, fit_cell
 from openbms_estimation.identification.records import Record, discharge_part, make_record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from openbms_core.config_file import ConfigError
-from openbms_estimation.log_file import at, number_of, read_table
+from openbms_estimation.log_file import at, check_ranges, read_table, stated_values
 
 __all__ = ["CellTest", "read_test"]
 
@@ -55,24 +54,20 @@ def _numbers(table: pa.Table, name: str, path: Path) -> FloatArray:
     try:
         return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), float)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        pass
+        return _numbers_one_by_one(column, name, path)
+
+
+def _numbers_one_by_one(column: pa.ChunkedArray, name: str, path: Path) -> FloatArray:
+    """Convert what Arrow does not; name the row that is no number."""
+    found = np.full(len(column), np.nan)
     for row, value in enumerate(column.to_pylist()):
         try:
-            float("nan" if value is None else value)
+            found[row] = float("nan" if value is None else value)
         except (TypeError, ValueError):
             raise ConfigError(
                 f"{at(path, row)}, column {name}: {value!r} is not a number: every value must be one."
             ) from None
-    return np.asarray([np.nan if value is None else float(value) for value in column.to_pylist()], float)
-
-
-def _meta(table: pa.Table) -> dict[str, object]:
-    raw = (table.schema.metadata or {}).get(b"bms_meta")
-    try:
-        meta = json.loads(raw) if raw is not None else {}
-    except ValueError:
-        meta = {}
-    return meta if isinstance(meta, dict) else {}
+    return found
 
 
 def _wrong_sign(time: FloatArray, voltage: FloatArray, current: FloatArray) -> bool:
@@ -144,19 +139,8 @@ def read_test(path: str | Path) -> CellTest:
             f"{', '.join(columns)} at rising times are needed."
         )
     time, voltage, current = (columns[name][order] for name in NEEDED)
-    wrong = np.flatnonzero((voltage <= 0.0) | (voltage > 6.0))
-    if len(wrong):
-        raise ConfigError(
-            f"{at(path, int(order[wrong[0]]))}, column voltage_v: {voltage[wrong[0]]:g} V is no "
-            "voltage of one lithium-ion cell (above 0 to 6 V): give volts of one cell."
-        )
     temperature = columns["temperature_c"][order] if "temperature_c" in columns else np.full(len(time), 25.0)
-    wrong = np.flatnonzero((temperature < -60.0) | (temperature > 120.0))
-    if len(wrong):
-        raise ConfigError(
-            f"{at(path, int(order[wrong[0]]))}, column temperature_c: {temperature[wrong[0]]:g} is "
-            "outside -60 to 120 °C: give degrees Celsius."
-        )
+    check_ranges(path, voltage, temperature, order)
     if not np.any(current):
         raise ConfigError(f"{path}: column current_a is 0 in every row: a test without current says nothing.")
     if _wrong_sign(time, voltage, current):
@@ -174,9 +158,7 @@ def read_test(path: str | Path) -> CellTest:
     gaps = np.count_nonzero(elapsed > max(120.0, 20.0 * float(np.median(elapsed[1:]))))
     if gaps:
         notes.append(f"{gaps} gaps in time")
-    meta = _meta(table)
-    start = number_of(meta, "soc0")
-    capacity = number_of(meta, "capacity_ref_ah", "cap_ref_ah")
+    start, capacity = stated_values(table)
     return CellTest(
         path=path,
         time_s=time,
@@ -184,7 +166,7 @@ def read_test(path: str | Path) -> CellTest:
         current_a=current,
         temperature_degc=temperature,
         ah=ah,
-        soc_at_start=start if start is not None and 0.0 <= start <= 1.0 else None,
-        capacity_ah=capacity if capacity is not None and capacity > 0.0 else None,
+        soc_at_start=start,
+        capacity_ah=capacity,
         notes=tuple(notes),
     )

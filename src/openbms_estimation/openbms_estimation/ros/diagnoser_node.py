@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 from openbms_core.config_file import ConfigError
 from openbms_core.ros.convert import cell_diagnosis_to_msg, measurement_from_msg, state_of_charge_from_msg
 from openbms_core.ros.node_base import BmsNode, run_nodes
-from openbms_core.ros.state_folder import state_folder
 from openbms_core.types import CellDiagnosis
 from openbms_estimation.diagnosis.pack_diagnoser import PackDiagnoser
 from openbms_estimation.ros.diagnosis_keeper import DiagnosisKeeper
+from openbms_estimation.ros.inputs import KEEP_NOTHING, RecentScans, state_path
 
 __all__ = ["DiagnoserNode", "main"]
 
-KEEP_NOTHING = "none"
-_KEPT_SCANS = 8
 _PERIOD_S = 1.0
 
 
@@ -56,29 +52,17 @@ class DiagnoserNode(BmsNode):
         def make() -> PackDiagnoser:
             return PackDiagnoser(self.pack, bleed_resistance_ohm=ohm if ohm > 0.0 else math.nan)
 
-        path = self._state_path()
+        path = state_path(self, "diagnosis.json")
         self._keeper = None if path is None else DiagnosisKeeper(path, self.pack)
         if self._keeper is None:
             self._diagnoser, self._start = make(), "nothing was kept"
         else:
             self._diagnoser, self._start = self._keeper.resume(make)
         self._publisher = self.publisher_for("diagnosis")
-        self._measurements: OrderedDict[int, Any] = OrderedDict()
+        self._measurements = RecentScans()
         self._told_s = -math.inf
-        self.listen("measurement", self._measured)
+        self.listen("measurement", self._measurements.take)
         self.listen("soc", self._estimated)
-
-    def _state_path(self) -> Path | None:
-        given = self.value("state_file")
-        if given:
-            return None if given == KEEP_NOTHING else Path(given).expanduser()
-        # a recording that is played must not pass for the pack
-        return None if self.value("use_sim_time") else state_folder(self.pack.file.serial) / "diagnosis.json"
-
-    def _measured(self, message: Any) -> None:
-        self._measurements[message.scan_number] = message
-        while len(self._measurements) > _KEPT_SCANS:
-            self._measurements.popitem(last=False)
 
     def _estimated(self, message: Any) -> None:
         measurement = self._measurements.get(message.scan_number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 from openbms_core.config_file import ConfigError
@@ -13,12 +12,11 @@ from openbms_core.ros.convert import (
     state_of_health_from_msg,
 )
 from openbms_core.ros.node_base import BmsNode, run_nodes
+from openbms_estimation.ros.inputs import RecentScans
 from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.pack_limiter import HORIZONS_S, PackPowerLimiter
 
 __all__ = ["PowerLimiterNode", "main"]
-
-_KEPT_SCANS = 8
 
 
 class PowerLimiterNode(BmsNode):
@@ -42,16 +40,11 @@ class PowerLimiterNode(BmsNode):
             )
         self._limiter = PackPowerLimiter(self.pack, horizons_s)
         self._publisher = self.publisher_for("power_limits")
-        self._measurements: OrderedDict[int, Any] = OrderedDict()
+        self._measurements = RecentScans()
         self._health: CellHealth | None = None
-        self.listen("measurement", self._measured)
+        self.listen("measurement", self._measurements.take)
         self.listen("soh", self._aged)
         self.listen("soc", self._estimated)
-
-    def _measured(self, message: Any) -> None:
-        self._measurements[message.scan_number] = message
-        while len(self._measurements) > _KEPT_SCANS:
-            self._measurements.popitem(last=False)
 
     def _aged(self, message: Any) -> None:
         self._health = CellHealth.of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from openbms_core.config_file import ConfigError
@@ -12,16 +11,15 @@ from openbms_core.ros.convert import (
     state_of_health_from_msg,
 )
 from openbms_core.ros.node_base import BmsNode, run_nodes
-from openbms_core.ros.state_folder import state_folder
 from openbms_core.types import PackMeasurement, StateOfCharge
 from openbms_estimation.ros.estimate_keeper import EstimateKeeper
+from openbms_estimation.ros.inputs import KEEP_NOTHING, state_path
 from openbms_estimation.soc.pack_estimator import QUALITY_GOOD, QUALITY_LOST, PackSocEstimator
 from openbms_estimation.soc.stored import StoredEstimate, load_estimate
 from openbms_estimation.sop.health import CellHealth
 
 __all__ = ["SocEstimatorNode", "main"]
 
-KEEP_NOTHING = "none"
 _WAIT_S = 3.0
 """Wait this long for the first complete scan before a stored estimate is taken up with what there is [s]."""
 
@@ -59,18 +57,11 @@ class SocEstimatorNode(BmsNode):
         self._publisher = self.publisher_for("soc")
         self._start = "no estimate was stored"
         self._first, self._waits_since_s = True, 0.0
-        path = self._state_path()
+        path = state_path(self, "soc.json")
         self._keeper = None if path is None else EstimateKeeper(path)
         self._stored = self._load()
         self.listen("soh", self._aged)
         self.listen("measurement", self._measured)
-
-    def _state_path(self) -> Path | None:
-        given = self.value("state_file")
-        if given:
-            return None if given == KEEP_NOTHING else Path(given).expanduser()
-        # a recording that is played must not pass for the pack
-        return None if self.value("use_sim_time") else state_folder(self.pack.file.serial) / "soc.json"
 
     def _measured(self, message: Any) -> None:
         measurement = measurement_from_msg(message)

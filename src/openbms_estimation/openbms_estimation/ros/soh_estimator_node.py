@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 from openbms_core.ros.convert import measurement_from_msg, state_of_charge_from_msg, state_of_health_to_msg
 from openbms_core.ros.node_base import BmsNode, run_nodes
-from openbms_core.ros.state_folder import state_folder
 from openbms_core.types import PackMeasurement, StateOfHealth
 from openbms_estimation.ros.estimate_keeper import EstimateKeeper
+from openbms_estimation.ros.inputs import KEEP_NOTHING, RecentScans, state_path
 from openbms_estimation.soc.stored import StoredEstimate, load_estimate
 from openbms_estimation.soh.pack_estimator import METHOD, QUALITY_UNKNOWN, PackSohEstimator
 
 __all__ = ["SohEstimatorNode", "main"]
 
-KEEP_NOTHING = "none"
-_KEPT_SCANS = 8
 _PERIOD_S = 5.0
 
 
@@ -45,20 +41,13 @@ class SohEstimatorNode(BmsNode):
         self._estimator = PackSohEstimator(self.pack)
         self._publisher = self.publisher_for("soh")
         self._start = "no state of health was stored"
-        path = self._state_path()
+        path = state_path(self, "soh.json")
         self._keeper = None if path is None else EstimateKeeper(path)
         self._stored = self._load()
-        self._measurements: OrderedDict[int, Any] = OrderedDict()
+        self._measurements = RecentScans()
         self._told_s, self._told_pairs = -math.inf, 0
-        self.listen("measurement", self._measured)
+        self.listen("measurement", self._measurements.take)
         self.listen("soc", self._estimated)
-
-    def _state_path(self) -> Path | None:
-        given = self.value("state_file")
-        if given:
-            return None if given == KEEP_NOTHING else Path(given).expanduser()
-        # a recording that is played must not pass for the pack
-        return None if self.value("use_sim_time") else state_folder(self.pack.file.serial) / "soh.json"
 
     def _load(self) -> StoredEstimate | None:
         if self._keeper is None:
@@ -76,11 +65,6 @@ class SohEstimatorNode(BmsNode):
     def _say_start(self, text: str, *, good: bool) -> None:
         self._start = text
         (self.get_logger().info if good else self.get_logger().warning)(text)
-
-    def _measured(self, message: Any) -> None:
-        self._measurements[message.scan_number] = message
-        while len(self._measurements) > _KEPT_SCANS:
-            self._measurements.popitem(last=False)
 
     def _estimated(self, message: Any) -> None:
         scan = self._measurements.get(message.scan_number)

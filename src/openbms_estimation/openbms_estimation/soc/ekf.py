@@ -40,17 +40,21 @@ from openbms_core.models.ecm import CellModel, CellParameters
 from openbms_estimation.soc.estimate import Quality, SocEstimate, SocSample, capacity_of_cells, of_cells
 from openbms_estimation.soc.kernel import (
     LOAD_RELATIVE_STD,
+    RESULTS,
     SOC_HIGH,
     SOC_LOW,
     STATES,
+    UNUSUAL,
     UPPER,
+    Bounds,
     Constants,
     advance,
+    fill_results,
     predicted_soc,
+    regular_step,
     run_compiled,
     spread_of,
 )
-from openbms_estimation.soc.regular import RESULTS, UNUSUAL, Bounds, fill_results, regular_step
 from openbms_estimation.soc.start_check import StartCheck
 
 __all__ = ["SOC_HIGH", "SOC_LOW", "EkfSettings", "SocEkf", "SocSigmaPoint"]

@@ -7,7 +7,8 @@ import pytest
 
 from openbms_core.cell import CellFile
 from openbms_core.models.ecm import CellModel
-from openbms_estimation.identification.cell_tables import impedance_tables, ocv_tables, residual_rows, to_yaml
+from openbms_estimation.identification.cell_file import to_yaml
+from openbms_estimation.identification.cell_tables import impedance_tables, ocv_tables, residual_rows
 from openbms_estimation.identification.fit import FitSettings, fit_cell, simulate
 from openbms_estimation.identification.records import Record, discharge_part, make_record, rc_current
 
