@@ -17,13 +17,13 @@ from openbms_core.cell import CellFile, load_cell
 from openbms_core.models.ecm import CellModel
 from openbms_core.resources import find_config
 from openbms_estimation.sop.energy import Cells, Load, energy_to_cutoff
-from openbms_estimation.sop.from_tests import CellTest, with_test_sections
+from openbms_estimation.sop.from_tests import SectionTest, with_test_sections
 
 FROM_SOC = (1.0, 0.7, 0.4)
 TESTS = ("C20", "Cap_1C", "HPPC")
 
 
-def load(path: Path, capacity_ah: float) -> CellTest:
+def load(path: Path, capacity_ah: float) -> SectionTest:
     """Read one record from its full charge on, to its lowest charge."""
     table = pq.read_table(path)
     t, v, i, degc, ah = (
@@ -31,10 +31,10 @@ def load(path: Path, capacity_ah: float) -> CellTest:
     )
     jump = np.flatnonzero(np.abs(np.diff(ah)) > 0.1)  # the counter is reset between test steps
     rows = slice(0, int(jump[0]) + 1 if len(jump) else len(t))
-    return CellTest(t[rows], v[rows], i[rows], degc[rows], 1.0 + (ah[rows] - ah[0]) / capacity_ah)
+    return SectionTest(t[rows], v[rows], i[rows], degc[rows], 1.0 + (ah[rows] - ah[0]) / capacity_ah)
 
 
-def judge(model: CellModel, cell: CellFile, record: CellTest, steady: bool) -> list[dict[str, float]]:
+def judge(model: CellModel, cell: CellFile, record: SectionTest, steady: bool) -> list[dict[str, float]]:
     """Compare the energy that came out with the one that was foretold."""
     end = int(np.argmin(record.soc))
     begin = int(np.flatnonzero(record.current_a < -0.02 * cell.capacity_ah)[0])

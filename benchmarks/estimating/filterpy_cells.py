@@ -84,8 +84,8 @@ class _Cell:
         """Expected voltage (Hx) at the predicted state."""
         x = x.ravel()
         p = self.p
-        instant = (1.0 + x[4]) * self.instant_v
-        return np.array([[self.open_circuit_v + instant + p.r1_ohm * x[1] + p.r2_ohm * x[2] + x[5]]])
+        over = self.instant_v + p.r1_ohm * x[1] + p.r2_ohm * x[2]
+        return np.array([[self.open_circuit_v + (1.0 + x[4]) * over + x[5]]])
 
     def noise(self, soc_var: float) -> None:
         """Variance of the voltage, with what the bend of the OCV makes of the doubt."""
@@ -105,7 +105,10 @@ class _Cell:
 
     def jacobian(self, x: np.ndarray) -> np.ndarray:
         """Its slope over the states (HJacobian)."""
-        return np.array([[self.slope, self.p.r1_ohm, self.p.r2_ohm, 0.0, self.instant_v, 1.0]])
+        x = x.ravel()
+        r1, r2 = self.p.r1_ohm, self.p.r2_ohm
+        lever = self.instant_v + r1 * x[1] + r2 * x[2]
+        return np.array([[self.slope, (1.0 + x[4]) * r1, (1.0 + x[4]) * r2, 0.0, lever, 1.0]])
 
 
 class FilterpyEkf(_Cell):

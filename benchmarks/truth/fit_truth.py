@@ -6,27 +6,21 @@ fit_truth.py COMMISSION.npz PLATING.npz CELL.yaml
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from openbms_core.cell import CellFile, load_cell
-from openbms_estimation.identification.cell_file import to_yaml
-from openbms_estimation.identification.cell_tables import (
-    impedance_tables,
-    model_error_tables,
-    ocv_tables,
-    residual_rows,
-)
-from openbms_estimation.identification.fit import FitSettings, fit_cell
-from openbms_estimation.identification.records import Record, discharge_part, make_record
-from openbms_estimation.sop.from_tests import CellTest, with_test_sections
+from openbms_estimation.identification.cell_file import cell_file, to_yaml
+from openbms_estimation.identification.commission import Kind, commission
+from openbms_estimation.identification.error_model import model_error
+from openbms_estimation.identification.read import CellTest
 
-COLUMNS = ("time_s", "voltage_v", "current_a", "temperature_c", "ah")
+KINDS: dict[str, Kind] = {"slow": "ocv", "one": "dynamic", "pulses": "hppc"}
 MEMORY_S = 50.0
 """With it one exponential comes nearest to pulses of 10 and 30 s at once."""
+RATED_AH = 5.0
 WITHIN_S = 30.0
 """Pulses of the test up to this length are all kept to; longer ones bound what may be held."""
 HEADING = "LG M50 as PyBaMM has it (OKane2022, DFN). Written by benchmarks/power_limits.py."
@@ -43,78 +37,50 @@ def plating_tables(test: Any) -> tuple[Any, Any]:
     return held, held / (at_once - (1.0 - at_once) * np.expm1(-10.0 / MEMORY_S))
 
 
-def build(tests: Any, plating: Any, settings: FitSettings) -> dict[str, Any]:
-    """Fit everything; give the content of the cell file."""
-    capacity = float(tests["capacity_ah"])
-    temperatures = sorted(float(name.removeprefix("pulses_")) for name in tests if name.startswith("pulses_"))
+def laboratory(tests: Any) -> list[tuple[Kind, CellTest]]:
+    """Give the tests as `openbms fit` would have read them."""
+    found = []
+    for name in tests:
+        if tests[name].ndim == 2:
+            time_s, voltage_v, current_a, degc, ah = tests[name]
+            test = CellTest(Path(name), time_s, voltage_v, current_a, degc, ah, None, None)
+            found.append((KINDS[name.split("_")[0]], test))
+    return found
 
-    def record(name: str) -> Record:
-        return make_record(name, dict(zip(COLUMNS, tests[name], strict=True)), capacity)
 
-    records: dict[float, list[Record]] = {}
-    for degc in temperatures:
-        one_c = record(f"one_c_{degc:.0f}")
-        pulses = record(f"pulses_{degc:.0f}")
-        # the circuit is for what it can describe; what happens far above the rating goes into "pulses"
-        beyond = np.abs(pulses.current_a) > 3.2 * 5.0
-        apart = pulses.time_s - np.maximum.accumulate(np.where(beyond, pulses.time_s, -np.inf))
-        records[degc] = [
-            replace(pulses, judged=pulses.judged & (apart > 60.0)),
-            replace(one_c, weight=2.0 * one_c.weight),
-            discharge_part(record(f"slow_{degc:.0f}")),
-        ]
-    fits, search = fit_cell(records, settings)
-    errors = model_error_tables(records, fits, search, settings)
-    held, pulse = plating_tables(plating)
+def plating_section(test: Any) -> dict[str, Any]:
+    """Give the section ``plating`` of the cell file from the three-electrode test."""
+    held, pulse = plating_tables(test)
 
     def rows(table: Any) -> list[list[float]]:
         return [[round(float(v), 3) for v in [row[0], *row, 0.9 * row[-1]]] for row in table]
 
     return {
-        "schema_version": 1,
-        "name": "LG M50 (PyBaMM OKane2022)",
-        "chemistry": "nmc",
-        "capacity_ah": capacity,
-        "rated_capacity_ah": 5.0,
-        "nominal_voltage_v": 3.63,
-        "voltage_min_v": 2.5,
-        "voltage_max_v": 4.2,
-        "ocv": ocv_tables(fits, None, fits[-1], settings),
-        "impedance": impedance_tables(fits, settings),
-        "model_error": errors,
-        "plating": {
-            "soc_breakpoints": [0.0, *(round(float(z), 3) for z in plating["soc"]), 1.0],
-            "temperature_breakpoints_degc": [float(t) for t in plating["temperatures_degc"]],
-            "held_a": rows(held),
-            "pulse_a": rows(pulse),
-            "memory_s": MEMORY_S,
-            "source": "simulated three-electrode test, reserve 5 mV (benchmarks/truth/plating.py)",
-        },
-        "thermal": {"mass_kg": 0.068, "heat_capacity_j_per_kg_k": 900.0},
-        "provenance": {
-            "source": "PyBaMM, parameter set OKane2022, DFN",
-            "citation": "O'Kane et al., Phys. Chem. Chem. Phys. 24 (2022) 7909",
-            "licence": "computed",
-            "method": "openbms_estimation.identification on simulated C/20, 1C and pulse tests",
-            "records": [r.name for tests_ in records.values() for r in tests_],
-            "residuals": residual_rows(fits, records, settings),
-        },
+        "soc_breakpoints": [0.0, *(round(float(z), 3) for z in test["soc"]), 1.0],
+        "temperature_breakpoints_degc": [float(t) for t in test["temperatures_degc"]],
+        "held_a": rows(held),
+        "pulse_a": rows(pulse),
+        "memory_s": MEMORY_S,
+        "source": "simulated three-electrode test, reserve 5 mV (benchmarks/truth/plating.py)",
     }
 
 
 def write(tests: Path, plating: Path, out: Path) -> None:
-    """Fit, and write the cell file."""
-    settings = FitSettings(search_steps=120, activation_energy_j_per_mol=22_000.0)
-    loaded = np.load(tests)
-    content = build(loaded, np.load(plating), settings)
-    cell = CellFile(**content)
-    laboratory = []
-    for name in loaded.files:
-        if loaded[name].ndim == 2:
-            t, v, i, degc, ah = loaded[name]
-            laboratory.append(CellTest(t, v, i, degc, 1.0 + ah / cell.capacity_ah))
-    whole = with_test_sections(cell, laboratory).model_dump(mode="json", exclude_none=True)
-    out.write_text(to_yaml(whole, HEADING), encoding="utf-8")
+    """Fit as `openbms fit` does, add the plating test, and write the cell file."""
+    found = commission(laboratory(np.load(tests)), "nmc", RATED_AH)
+    content = cell_file(
+        found,
+        model_error(found),
+        name="LG M50 (PyBaMM OKane2022)",
+        chemistry="nmc",
+        rated_ah=RATED_AH,
+        source="PyBaMM, parameter set OKane2022, DFN",
+        citation="O'Kane et al., Phys. Chem. Chem. Phys. 24 (2022) 7909",
+        licence="computed",
+        mass_kg=0.068,
+    )
+    whole = CellFile.model_validate({**content, "plating": plating_section(np.load(plating))})
+    out.write_text(to_yaml(whole.model_dump(mode="json", exclude_none=True), HEADING), encoding="utf-8")
     for row in load_cell(out).provenance.residuals:
         print(f"{row.record:16s} {row.rms_v * 1e3:6.1f} {row.rms_above_20_percent_soc_v * 1e3:6.1f} mV")
 

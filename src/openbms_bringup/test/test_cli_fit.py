@@ -37,6 +37,7 @@ def test_an_option_takes_several_files() -> None:
     [
         ({"--chemistry": "gold"}, "--chemistry is 'gold': it must be one of nmc, nca, lco, lfp."),
         ({"--capacity-ah": "-1"}, "--capacity-ah is -1.0: it must be the ampere-hours of one cell"),
+        ({"--mass-kg": "0"}, "--mass-kg is 0.0: it must be the kilograms of one cell"),
         ({"--ocv": "absent.parquet"}, "absent.parquet: no such file"),
         ({"-o": "no/such/folder/c.yaml"}, "there is no folder no/such/folder"),
     ],

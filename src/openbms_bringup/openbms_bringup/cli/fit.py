@@ -18,9 +18,10 @@ __all__ = ["fit", "spread"]
 
 EXIT_INPUT = 2
 _LARGEST_AH = 1000.0
+_LARGEST_KG = 100.0
 
 
-_LISTS = ("--ocv", "--dynamic", "--hppc")
+_LISTS = ("--ocv", "--dynamic", "--hppc", "--discharge")
 
 
 def spread(arguments: list[str]) -> list[str]:
@@ -39,7 +40,14 @@ def spread(arguments: list[str]) -> list[str]:
     return found
 
 
-def _check(chemistry: str, capacity_ah: float, ocv: list[Path], output: Path, plot: Path | None) -> None:
+def _check(
+    chemistry: str,
+    capacity_ah: float,
+    ocv: list[Path],
+    output: Path,
+    plot: Path | None,
+    mass_kg: float | None,
+) -> None:
     from openbms_estimation.identification.commission import CHEMISTRIES
 
     if chemistry not in CHEMISTRIES:
@@ -48,6 +56,11 @@ def _check(chemistry: str, capacity_ah: float, ocv: list[Path], output: Path, pl
         raise ConfigError(
             f"--capacity-ah is {capacity_ah}: it must be the ampere-hours of one cell, above 0 and below "
             f"{_LARGEST_AH:g}."
+        )
+    if mass_kg is not None and not 0.0 < mass_kg < _LARGEST_KG:
+        raise ConfigError(
+            f"--mass-kg is {mass_kg}: it must be the kilograms of one cell, above 0 and below "
+            f"{_LARGEST_KG:g}."
         )
     if not ocv:
         raise ConfigError(
@@ -107,7 +120,8 @@ def _say(found: Commissioned, content: dict[str, Any], output: Path, seconds: fl
     table = Table(title=f"{content['name']}: {found.capacity_ah:.4g} Ah, from {found.capacity_from}")
     for column in ("test", "°C", "from SoC", "known since it", "rms mV", "above 20 %"):
         table.add_column(column)
-    for test, row in zip(found.tests, content["provenance"]["residuals"], strict=True):
+    tests = (*found.tests, *found.discharges)
+    for test, row in zip(tests, content["provenance"]["residuals"], strict=True):
         table.add_row(
             row["record"],
             f"{row['temperature_degc']:.1f}",
@@ -117,7 +131,7 @@ def _say(found: Commissioned, content: dict[str, Any], output: Path, seconds: fl
             f"{1e3 * row['rms_above_20_percent_soc_v']:.1f}",
         )
     console.print(table)
-    for test in found.tests:
+    for test in tests:
         for note in test.test.notes:
             console.print(f"{test.test.path.name}: {note}.")
         aged = test.placement.capacity_ah / found.capacity_ah
@@ -155,6 +169,13 @@ def fit(
         list[Path] | None, typer.Option(help="Drive cycles or other load, one or more files")
     ] = None,
     hppc: Annotated[list[Path] | None, typer.Option(help="Pulse tests, one or more files")] = None,
+    discharge: Annotated[
+        list[Path] | None,
+        typer.Option(help="Whole discharges with a constant current, for the energy only"),
+    ] = None,
+    mass_kg: Annotated[
+        float | None, typer.Option(help="Mass of the cell in kg; energy then reckons with its warming")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Folder for plots of every test")] = None,
     source: Annotated[str, typer.Option(help="Where the tests are from, for the provenance")] = "own tests",
     citation: Annotated[str, typer.Option(help="Who measured them")] = "not stated",
@@ -172,10 +193,15 @@ def fit(
 
     began = time.perf_counter()
     try:
-        _check(chemistry, capacity_ah, ocv or [], output, plot)
+        _check(chemistry, capacity_ah, ocv or [], output, plot, mass_kg)
         tests = [
             (kind, read_test(path))
-            for kind, paths in (("ocv", ocv), ("hppc", hppc), ("dynamic", dynamic))
+            for kind, paths in (
+                ("ocv", ocv),
+                ("hppc", hppc),
+                ("dynamic", dynamic),
+                ("discharge", discharge),
+            )
             for path in paths or []
         ]
         with Progress(
@@ -204,6 +230,7 @@ def fit(
             source=source,
             citation=citation,
             licence=licence,
+            mass_kg=mass_kg,
         )
         output.write_text(to_yaml(content, f"{name}. Written by `openbms fit`."), encoding="utf-8")
         load_cell(output)

@@ -1,22 +1,28 @@
-"""Write a cell file from a fit: tables, model error, provenance."""
+"""Write a cell file from a fit: tables, model error, what pulses and discharges say, provenance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from openbms_estimation.identification.commission import Commissioned, PlacedTest
+from openbms_core.cell import CellFile
+from openbms_estimation.identification.commission import Commissioned, Kind, PlacedTest
 from openbms_estimation.identification.design import ACTIVATION_ENERGY_J_PER_MOL, warmth
+from openbms_estimation.identification.placing import charge_moved_ah
 from openbms_estimation.identification.solve import CellFit
+from openbms_estimation.sop.from_tests import SectionTest, full_discharge, with_test_sections
 
 __all__ = ["cell_file", "residual_rows", "to_yaml"]
 
 FloatArray = NDArray[np.float64]
 LEAST_OHM = 1e-5
+USUAL_HEAT_CAPACITY_J_PER_KG_K = 900.0
+"""Of lithium-ion cells, 800 to 1100: T. M. Bandhauer, S. Garimella, T. F. Fuller, J. Electrochem. Soc. 158
+(2011) R1."""
 
 
 def _ocv(fit: CellFit, width_soc: float) -> dict[str, Any]:
@@ -91,6 +97,26 @@ def residual_rows(tests: Sequence[PlacedTest], fit: CellFit) -> list[dict[str, A
     return found
 
 
+def _section_tests(found: Commissioned) -> list[SectionTest]:
+    """Tests that say something of large currents and of the end of a discharge, as far as they are whole."""
+    kept = []
+    for placed in (*found.tests, *found.discharges):
+        test, capacity = placed.test, placed.placement.capacity_ah
+        moved, holes, rows = charge_moved_ah(test, capacity)
+        end = min([rows, *(int(hole) for hole in holes)])
+        section = SectionTest(
+            test.time_s[:end],
+            test.voltage_v[:end],
+            test.current_a[:end],
+            test.temperature_degc[:end],
+            placed.placement.soc_start + moved[:end] / capacity,
+        )
+        # the pulses of a drive do not begin at rest, and say nothing of large currents alone
+        if placed.kind != "dynamic" or full_discharge(section, capacity) is not None:
+            kept.append(section)
+    return kept
+
+
 def cell_file(
     found: Commissioned,
     error: Mapping[str, Any],
@@ -101,6 +127,7 @@ def cell_file(
     source: str,
     citation: str,
     licence: str,
+    mass_kg: float | None = None,
 ) -> dict[str, Any]:
     """Give the content of a cell file.
 
@@ -114,16 +141,18 @@ def cell_file(
         Capacity on the data sheet [Ah].
     source, citation, licence : str
         Of the tests.
+    mass_kg : float, optional
+        Of the cell; with it the file says how the cell warms, and how the tests cooled it.
 
     Returns
     -------
     dict
     """
     usual, limits = found.chemistry, found.limits
-    kinds = ", ".join(
-        f"{sum(test.kind == kind for test in found.tests)} {kind}" for kind in ("ocv", "hppc", "dynamic")
-    )
-    return {
+    tests = (*found.tests, *found.discharges)
+    kinds = ", ".join(f"{sum(test.kind == kind for test in tests)} {kind}" for kind in get_args(Kind))
+    thermal = {"mass_kg": mass_kg, "heat_capacity_j_per_kg_k": USUAL_HEAT_CAPACITY_J_PER_KG_K}
+    content = {
         "schema_version": 1,
         "name": name,
         "chemistry": chemistry,
@@ -136,6 +165,7 @@ def cell_file(
         "ocv": _ocv(found.fit, found.fit.nonlinear.hysteresis_soc),
         "impedance": _impedance(found.fit),
         "model_error": dict(error),
+        **({} if mass_kg is None else {"thermal": thermal}),
         "provenance": {
             "source": source,
             "citation": citation,
@@ -143,10 +173,12 @@ def cell_file(
             "method": f"openbms fit: variable projection over charge and temperature on {kinds} tests; "
             f"capacity from {found.capacity_from}; model error from residuals and left-out tests"
             + ("" if found.has_dynamics else "; resistances are those usual for the chemistry"),
-            "records": [test.test.path.name for test in found.tests],
-            "residuals": residual_rows(found.tests, found.fit),
+            "records": [test.test.path.name for test in tests],
+            "residuals": residual_rows(tests, found.fit),
         },
     }
+    whole = with_test_sections(CellFile.model_validate(content), _section_tests(found))
+    return whole.model_dump(mode="json", exclude_none=True)
 
 
 def to_yaml(content: Mapping[str, Any], heading: str) -> str:

@@ -26,7 +26,7 @@ from openbms_estimation.identification.solve import CellFit, Prior, search, solv
 __all__ = ["CHEMISTRIES", "Chemistry", "Commissioned", "Kind", "PlacedTest", "commission"]
 
 FloatArray = NDArray[np.float64]
-Kind = Literal["ocv", "dynamic", "hppc"]
+Kind = Literal["ocv", "dynamic", "hppc", "discharge"]
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,16 @@ class PlacedTest:
 
 @dataclass(frozen=True)
 class Commissioned:
-    """Everything that a cell file is written from."""
+    """Everything that a cell file is written from.
+
+    ``discharges`` are whole discharges with a constant current that the circuit was kept from: they tell
+    where a discharge ends, and the gradients that they build up in a cell no load that varies ever does.
+    """
 
     fit: CellFit
     prior: Prior
     tests: tuple[PlacedTest, ...]
+    discharges: tuple[PlacedTest, ...]
     left_out: tuple[str, ...]
     capacity_ah: float
     capacity_from: str
@@ -131,14 +136,19 @@ def _nodes_with(knots: Knots, tests: Sequence[PlacedTest], least_soc: float) -> 
     )
 
 
+def _shares(fit: CellFit, temperature_degc: float) -> FloatArray:
+    """Give the weight of each of the fit's temperatures at this one."""
+    nodes = np.asarray(fit.knots.temperature_degc)
+    return np.array([np.interp(temperature_degc, nodes, row) for row in np.eye(len(nodes))])
+
+
 def _soc_of_rest(fit: CellFit) -> Callable[[float, float], float]:
     """Invert the open-circuit voltage half-way between both branches."""
     axis = np.asarray(fit.knots.ocv_soc)
     gap_axis = np.asarray(fit.knots.gap_soc)
-    nodes = np.asarray(fit.knots.temperature_degc)
 
     def soc(voltage_v: float, temperature_degc: float) -> float:
-        weights = np.array([np.interp(temperature_degc, nodes, row) for row in np.eye(len(nodes))])
+        weights = _shares(fit, temperature_degc)
         ocv = weights @ fit.ocv_v + 0.5 * np.interp(axis, gap_axis, weights @ fit.gap_v)
         return float(np.interp(voltage_v, ocv, axis))
 
@@ -165,13 +175,14 @@ def _refine(placed: PlacedTest, fit: CellFit, unrelaxed_v: float) -> PlacedTest:
     tests would bend what all others share.
     """
     slopes, distances, residuals, stds = [], [], [], []
+    ocv_v = _shares(fit, placed.temperature_degc) @ fit.ocv_v
     for record in placed.records:
         rows = _rests(record, placed.placement.capacity_ah)
         if not len(rows):
             continue
         voltage, overpotential = fit.simulate(record)
-        soc, middle = record.soc[rows], np.interp(record.soc[rows], fit.knots.ocv_soc, fit.ocv_v.mean(axis=0))
-        ahead = np.interp(record.soc[rows] + 0.02, fit.knots.ocv_soc, fit.ocv_v.mean(axis=0))
+        soc, middle = record.soc[rows], np.interp(record.soc[rows], fit.knots.ocv_soc, ocv_v)
+        ahead = np.interp(record.soc[rows] + 0.02, fit.knots.ocv_soc, ocv_v)
         slopes += list(np.clip((ahead - middle) / 0.02, 0.02, 10.0))
         distances += list(placed.placement.soc_start - soc)
         residuals += list((record.voltage_v - voltage)[rows])
@@ -271,6 +282,8 @@ def commission(
             left_out.append(f"{test.path.name}: begins under load at an unknown state of charge")
             continue
         placed.append(PlacedTest(test, kind, found, tuple(to_records(test, found))))
+    discharges = [test for test in placed if test.kind == "discharge"]
+    placed = [test for test in placed if test.kind != "discharge"]
     has_dynamics = any(not is_slow(test.test, capacity) for test in placed)
     knots = Knots(_temperature_knots(placed))
     slow_nodes = _nodes_with(knots, [test for test in placed if is_slow(test.test, capacity)], 0.5)
@@ -315,6 +328,7 @@ def commission(
         fit=fit,
         prior=prior,
         tests=tuple(placed),
+        discharges=tuple(discharges),
         left_out=tuple(left_out),
         capacity_ah=capacity,
         capacity_from=source,

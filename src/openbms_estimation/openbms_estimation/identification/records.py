@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from openbms_core.compiled import compiled
 
-__all__ = ["Record", "discharge_part", "make_record", "rc_current"]
+__all__ = ["Record", "make_record", "rc_current"]
 
 FloatArray = NDArray[np.float64]
 
@@ -140,11 +140,6 @@ def make_record(
         judged=judged,
         weight=weight,
     )
-
-
-def discharge_part(record: Record) -> Record:
-    """Give the rows up to the lowest charge."""
-    return record.part(slice(0, int(np.argmin(record.soc)) + 1))
 
 
 @compiled

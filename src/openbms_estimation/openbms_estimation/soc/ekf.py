@@ -6,7 +6,7 @@ State of every cell (rows of ``x``; columns are cells)::
     i1  current through the resistor of the fast RC pair [A]
     i2  current through the resistor of the slow RC pair [A]
     b   offset of the current measurement [A]: true current = measured - b
-    s   relative error of the instantaneous resistance
+    s   relative error of the resistances: another specimen, another temperature inside than outside
     e   slow voltage error of the model [V]
 
 ``s`` and ``e`` are Gauss-Markov processes that forget over charge moved and over time: the error of a cell

@@ -7,7 +7,7 @@ every voltage, current and temperature, and nothing to be judged after them: :fu
 step in one compiled call, anything unusual is left to the array operations of ``ekf.py``.
 
 States: ``z, i1, i2, b, s, e`` (SoC, currents of both RC pairs, offset of the current sensor, relative error
-of the instantaneous resistance, slow voltage error). The covariance is the upper triangle, row by row.
+of the resistances, slow voltage error). The covariance is the upper triangle, row by row.
 """
 
 from __future__ import annotations
@@ -216,19 +216,21 @@ def advance(
     u = current_a - b
     instant = r0 * u + rk * (ik * np.arcsinh(u / ik) - u)
     sag = half_gap * direction
+    lever = instant + r1 * i1 + r2 * i2
+    r1, r2 = (1.0 + s) * r1, (1.0 + s) * r2
     # mean and variance of the OCV over a spread-out SoC, to second order (central differences)
     bend = (ocv_up + ocv_down - 2.0 * (ocv + sag)) / (spread * spread)
     mean_bend = k.sigma_points * 0.5 * bend * np.minimum(zz, spread * spread / 3.0)
     unsure = 0.5 * bend * np.minimum(zz, k.bend_var)
     expected = ocv + sag + mean_bend + (1.0 + s) * instant + r1 * i1 + r2 * i2 + e
     # an offset of the current is seen by the charge it moves; its voltage drop is lost in the model's error
-    hz = zz * slope + z1 * r1 + z2 * r2 + zs * instant + ze
-    h1 = z1 * slope + p11 * r1 + p12 * r2 + p1s * instant + p1e
-    h2 = z2 * slope + p12 * r1 + p22 * r2 + p2s * instant + p2e
-    hb = zb * slope + p1b * r1 + p2b * r2 + bs * instant + be
-    hs = zs * slope + p1s * r1 + p2s * r2 + ss * instant + se
-    he = ze * slope + p1e * r1 + p2e * r2 + se * instant + ee
-    variance = slope * hz + r1 * h1 + r2 * h2 + instant * hs + he
+    hz = zz * slope + z1 * r1 + z2 * r2 + zs * lever + ze
+    h1 = z1 * slope + p11 * r1 + p12 * r2 + p1s * lever + p1e
+    h2 = z2 * slope + p12 * r1 + p22 * r2 + p2s * lever + p2e
+    hb = zb * slope + p1b * r1 + p2b * r2 + bs * lever + be
+    hs = zs * slope + p1s * r1 + p2s * r2 + ss * lever + se
+    he = ze * slope + p1e * r1 + p2e * r2 + se * lever + ee
+    variance = slope * hz + r1 * h1 + r2 * h2 + lever * hs + he
     # an error that lasts seconds counts once, however often it is sampled
     step_s = choose(dt_s > 0.0, np.maximum(dt_s, 1e-4), 1.0)
     correlated = 1.0 + 2.0 * k.fast_correlation_s / step_s

@@ -14,7 +14,7 @@ from openbms_core.models.ecm import CellModel
 from openbms_estimation.sop.depletion import FullDischarge, cooling_k_per_w, depletion_table
 from openbms_estimation.sop.pulse_error import Pulse, pulse_tables, pulses_of
 
-__all__ = ["CellTest", "full_discharge", "with_test_sections"]
+__all__ = ["SectionTest", "full_discharge", "with_test_sections"]
 
 FloatArray = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _SAME_PLACE_K = 4.0
 
 
 @dataclass(frozen=True)
-class CellTest:
+class SectionTest:
     """One laboratory test; arrays (n,), current positive when charging.
 
     Attributes
@@ -40,7 +40,7 @@ class CellTest:
     soc: FloatArray
 
 
-def full_discharge(test: CellTest, capacity_ah: float) -> FullDischarge | None:
+def full_discharge(test: SectionTest, capacity_ah: float) -> FullDischarge | None:
     """Give the discharge of a test, if it is one with a constant current over most of the charge."""
     flows = np.flatnonzero(test.current_a < -_FLOWS_C * capacity_ah)
     if len(flows) < 10:
@@ -69,14 +69,14 @@ def full_discharge(test: CellTest, capacity_ah: float) -> FullDischarge | None:
     )
 
 
-def with_test_sections(cell: CellFile, tests: Sequence[CellTest]) -> CellFile:
+def with_test_sections(cell: CellFile, tests: Sequence[SectionTest]) -> CellFile:
     """Give the cell file with what the tests say of large currents, of the end of discharge, of cooling.
 
     Parameters
     ----------
     cell : CellFile
         With the fitted circuit.
-    tests : sequence of CellTest
+    tests : sequence of SectionTest
         Any; those that say nothing of it are passed over.
 
     Returns

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ from openbms_core.cell import CellFile
 from openbms_core.config_file import ConfigError
 from openbms_core.models.ecm import CellModel
 from openbms_estimation.identification.cell_file import cell_file
-from openbms_estimation.identification.commission import CHEMISTRIES, Commissioned, commission
+from openbms_estimation.identification.commission import CHEMISTRIES, Commissioned, _refine, commission
 from openbms_estimation.identification.error_model import model_error
 from openbms_estimation.identification.read import read_test
 
@@ -63,8 +65,8 @@ def fitted(tests: list[tuple[str, Path]]) -> Commissioned:
     return commission([(kind, read_test(path)) for kind, path in tests], "nmc", CAPACITY_AH, steps=16)  # type: ignore[misc]
 
 
-def written(found: Commissioned) -> CellModel:
-    content = cell_file(
+def content_of(found: Commissioned, mass_kg: float | None = None) -> dict[str, Any]:
+    return cell_file(
         found,
         model_error(found),
         name="made",
@@ -73,8 +75,12 @@ def written(found: Commissioned) -> CellModel:
         source="made",
         citation="made",
         licence="none",
+        mass_kg=mass_kg,
     )
-    return CellModel.from_file(CellFile.model_validate(content))
+
+
+def written(found: Commissioned) -> CellModel:
+    return CellModel.from_file(CellFile.model_validate(content_of(found)))
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +111,52 @@ def test_only_the_open_circuit_voltage_gives_a_wide_model(tmp_path: Path, both: 
     p, q = written(found).parameters(0.5, 25.0), written(both).parameters(0.5, 25.0)
     assert p.resistance_relative_std > 0.4 > q.resistance_relative_std
     assert found.tests[0].placement.why == "begins full"
+
+
+def one_c(path: Path) -> Path:
+    """Give a whole discharge with one capacity per hour, and the rest after it."""
+    return write(path, np.r_[np.zeros(5), np.full(3580, -CAPACITY_AH), np.zeros(900)], 1.0, 1.0)
+
+
+def pulsed(path: Path) -> Path:
+    """Give pulses in both directions, a tenth of the capacity apart."""
+    step = np.r_[np.zeros(300), np.full(10, -4.0), np.zeros(60), np.full(10, 3.0), np.zeros(60)]
+    return write(path, np.r_[np.tile(np.r_[step, np.full(360, -CAPACITY_AH)], 9)], 1.0, 1.0)
+
+
+def test_pulses_and_full_discharges_give_their_sections(tmp_path: Path) -> None:
+    tests = [("ocv", slow(tmp_path / "slow.parquet"))]
+    without = content_of(fitted(tests))
+    assert "pulses" not in without and "thermal" not in without
+    assert len(without["depletion"]["rates_c"]) == 1
+    tests += [("hppc", pulsed(tmp_path / "pulses.parquet"))]
+    circuit = fitted(tests)
+    found = fitted([*tests, ("discharge", one_c(tmp_path / "one.parquet"))])
+    assert found.fit.nonlinear == circuit.fit.nonlinear and np.array_equal(
+        found.fit.r1_ohm, circuit.fit.r1_ohm
+    )
+    content = content_of(found, mass_kg=0.05)
+    assert [row["record"] for row in content["provenance"]["residuals"]][-1] == "one.parquet"
+    assert content["thermal"]["mass_kg"] == 0.05
+    assert content["depletion"]["rates_c"] == pytest.approx([0.05, 1.0], rel=0.02)
+    assert content["depletion"]["shift_soc"][0] == pytest.approx([0.0, 0.0], abs=0.04)
+    # the made cell is a circuit as the fit has it: nothing to correct
+    assert np.ravel(content["pulses"]["discharge_ratio"]) == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_rest_is_judged_by_the_slope_at_its_own_temperature(tmp_path: Path) -> None:
+    """A steep curve turns 150 mV into 3 %, within what rests tell; averaged with a flat one it would be 6."""
+    cold = write(tmp_path / "cold.parquet", np.full(2000, -CAPACITY_AH / 20), 30.0, 1.0, degc=0.0)
+    tests = [("ocv", slow(tmp_path / "slow.parquet")), ("ocv", cold)]
+    tests += [("dynamic", one_c(tmp_path / "one.parquet"))]
+    found = fitted(tests)
+    test = found.tests[-1]
+    steep = 5.0 * np.asarray(found.fit.knots.ocv_soc)
+    fit = replace(found.fit, ocv_v=np.stack([np.ones_like(steep), steep]))
+    record = replace(test.records[0], current_a=np.zeros_like(test.records[0].current_a))
+    voltage, _ = fit.simulate(record)
+    seen = replace(test.records[0], voltage_v=voltage + 0.15)
+    assert _refine(replace(test, records=(seen,)), fit, 0.006).placement == test.placement
 
 
 def test_a_slow_test_alone_bends_no_resistance(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,11 +9,10 @@ from hypothesis import strategies as st
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
-from openbms_core.resources import find_config
 from openbms_estimation.soc.coulomb_counter import CoulombCounter, CoulombCounterSettings
 from openbms_estimation.soc.estimate import Quality, SocSample
 
-MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+MODEL = CellModel.from_file(load_cell(Path(__file__).parents[1] / "data" / "cell.yaml"))
 
 
 @given(st.floats(-10, 10), st.floats(0, 100), st.floats(0, 1))

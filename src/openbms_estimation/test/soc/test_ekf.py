@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,10 @@ from hypothesis.extra import numpy as hnp
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
-from openbms_core.resources import find_config
 from openbms_estimation.soc.ekf import EkfSettings, SocEkf, SocSigmaPoint
 from openbms_estimation.soc.estimate import Quality, SocSample
 
-MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+MODEL = CellModel.from_file(load_cell(Path(__file__).parents[1] / "data" / "cell.yaml"))
 OPEN = EkfSettings(gate=1e9, restart_sigma=1e9, first_gate=1e9, most_doubt=1.0, check_start=False)
 
 
@@ -115,14 +115,14 @@ class Oracle:
     def update(self, v: float, i: float, dt: float) -> None:
         def voltage(x: np.ndarray) -> np.ndarray:
             p = MODEL.parameters(x[0, 0], self.t)
-            pairs = p.r1_ohm * x[1, 0] + p.r2_ohm * x[2, 0]
-            instant = (1 + x[4, 0]) * p.instant_v(i - x[3, 0])
-            return np.array([[p.ocv_v + p.half_gap_v * self.direction + instant + pairs + x[5, 0]]])
+            over = p.instant_v(i - x[3, 0]) + p.r1_ohm * x[1, 0] + p.r2_ohm * x[2, 0]
+            return np.array([[p.ocv_v + p.half_gap_v * self.direction + (1 + x[4, 0]) * over + x[5, 0]]])
 
         def jacobian(x: np.ndarray) -> np.ndarray:
             p = MODEL.parameters(x[0, 0], self.t)
-            slope = self.slope(x[0, 0])
-            return np.array([[slope, p.r1_ohm, p.r2_ohm, 0.0, p.instant_v(i - x[3, 0]), 1.0]], float)
+            slope, more = self.slope(x[0, 0]), 1 + x[4, 0]
+            over = p.instant_v(i - x[3, 0]) + p.r1_ohm * x[1, 0] + p.r2_ohm * x[2, 0]
+            return np.array([[slope, more * p.r1_ohm, more * p.r2_ohm, 0.0, over, 1.0]], float)
 
         p = MODEL.parameters(self.f.x[0, 0], self.t)
         u = i - self.f.x[3, 0]

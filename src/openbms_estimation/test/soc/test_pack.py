@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import DISCHARGE, CellModel
-from openbms_core.resources import find_config
 from openbms_estimation.soc.pack import DisplayedSoc, aggregate
 
-MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+MODEL = CellModel.from_file(load_cell(Path(__file__).parents[1] / "data" / "cell.yaml"))
 socs = hnp.arrays(float, 6, elements=st.floats(0.0, 1.0))
 capacities = hnp.arrays(float, 6, elements=st.floats(1.0, 4.0))
 

@@ -122,7 +122,7 @@ def test_charge_is_counted(tmp_path: Path, method: str) -> None:
 
 def lfp_cell(folder: Path) -> str:
     """Write the demonstration's cell under another chemistry."""
-    cell = yaml.safe_load(find_config("cells", "lg_hg2").read_text(encoding="utf-8"))
+    cell = yaml.safe_load((Path(__file__).parents[1] / "data" / "cell.yaml").read_text(encoding="utf-8"))
     (folder / "lfp.yaml").write_text(yaml.safe_dump({**cell, "chemistry": "lfp"}), encoding="utf-8")
     return "./lfp.yaml"
 

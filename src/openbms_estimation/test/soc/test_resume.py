@@ -23,7 +23,7 @@ from openbms_estimation.soc.pack_estimator import PackSocEstimator
 from openbms_estimation.soc.resumable import ResumableCounter, ResumableEkf
 from openbms_estimation.soc.stored import StoredEstimate, load_estimate, save_estimate
 
-MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+MODEL = CellModel.from_file(load_cell(Path(__file__).parents[1] / "data" / "cell.yaml"))
 CELLS = 4
 OPEN, CLOSED = (0, 0, 0), (1, 1, 0)
 DAY_S = 86_400.0

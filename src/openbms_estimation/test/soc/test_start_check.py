@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
-from openbms_core.resources import find_config
 from openbms_estimation.soc.ekf import EkfSettings, SocEkf
 from openbms_estimation.soc.estimate import Quality, SocSample
 
-MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+MODEL = CellModel.from_file(load_cell(Path(__file__).parents[1] / "data" / "cell.yaml"))
 
 
 def drive(

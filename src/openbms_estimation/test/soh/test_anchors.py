@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
-from openbms_core.resources import find_config
 from openbms_estimation.soh.anchors import (
     Anchor,
     Anchors,
@@ -18,7 +19,7 @@ from openbms_estimation.soh.anchors import (
 )
 from openbms_estimation.soh.sensor_zero import SensorZero
 
-MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+MODEL = CellModel.from_file(load_cell(Path(__file__).parents[1] / "data" / "cell.yaml"))
 SETTINGS = AnchorSettings()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,13 +14,12 @@ from openbms_core.cell import PlatingMap, ThermalProperties, load_cell
 from openbms_core.models.two_node import TwoNodeThermal
 from openbms_core.pack_contactors import Fuse
 from openbms_core.plating import plating_map
-from openbms_core.resources import find_config
 from openbms_estimation.sop.bounds import CoreTemperature, FuseLoad, PlatingLimit, derating, window_a
 from openbms_estimation.sop.recovery import Recovery
 from openbms_estimation.sop.settings import Ramp
 
 HORIZONS = np.array([2.0, 10.0, 30.0, 1800.0])
-CELL = load_cell(find_config("cells", "lg_hg2"))
+CELL = load_cell(Path(__file__).parents[1] / "data" / "cell.yaml")
 MAP = plating_map(CELL)
 ONE = np.ones(1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,6 @@ from hypothesis import strategies as st
 
 from openbms_core.cell import CellFile, PlatingMap, load_cell
 from openbms_core.models.ecm import CellModel
-from openbms_core.resources import find_config
 from openbms_estimation.sop.cell_limiter import CellLimiter, HorizonLimits
 from openbms_estimation.sop.settings import Ramp, SopSettings
 from openbms_estimation.sop.tracking import CellState
@@ -17,7 +18,7 @@ from openbms_estimation.sop.tracking import CellState
 FREE = PlatingMap(
     soc_breakpoints=[0.0, 1.0], temperature_breakpoints_degc=[25.0], held_a=[[1e3, 1e3]], source="test"
 )
-SHIPPED = load_cell(find_config("cells", "lg_hg2"))
+SHIPPED = load_cell(Path(__file__).parents[1] / "data" / "cell.yaml")
 CELL = SHIPPED.model_copy(update={"plating": FREE})
 MODEL = CellModel.from_file(CELL)
 HORIZONS = (2.0, 10.0, 30.0, 1800.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +13,15 @@ from hypothesis import strategies as st
 from openbms_core.cell import DepletionTable, ThermalProperties, load_cell
 from openbms_core.models.ecm import DISCHARGE, CellModel
 from openbms_core.pack import load_pack
-from openbms_core.resources import find_config
 from openbms_core.types import PackMeasurement
 from openbms_estimation.soc.pack_estimator import PackSocEstimator
 from openbms_estimation.sop.depletion import FullDischarge, cooling_k_per_w, depletion_table
 from openbms_estimation.sop.energy import Cells, Load, RecentLoad, energy_to_cutoff
-from openbms_estimation.sop.from_tests import CellTest, full_discharge, with_test_sections
+from openbms_estimation.sop.from_tests import SectionTest, full_discharge, with_test_sections
 from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.pack_energy import PackEnergy
 
-CELL = load_cell(find_config("cells", "lg_hg2"))
+CELL = load_cell(Path(__file__).parents[1] / "data" / "cell.yaml")
 MODEL = CellModel.from_file(CELL)
 Q = MODEL.capacity_ah
 LOW_V = 2.8
@@ -119,7 +119,7 @@ def test_warming_gives_energy_in_the_cold() -> None:
     assert free > 1.02 * held
 
 
-def discharge(degc: float, rate: float, end: float) -> CellTest:
+def discharge(degc: float, rate: float, end: float) -> SectionTest:
     """A recorded constant-current discharge that ends at a state of charge."""
     soc = np.linspace(1.0, end, 400)
     seconds = (1.0 - soc) * 3600.0 / rate
@@ -127,7 +127,7 @@ def discharge(degc: float, rate: float, end: float) -> CellTest:
         1 - np.exp(-seconds / 60)
     )
     voltage[-1] = LOW_V
-    return CellTest(seconds, voltage, np.full(400, -rate * Q), np.full(400, degc), soc)
+    return SectionTest(seconds, voltage, np.full(400, -rate * Q), np.full(400, degc), soc)
 
 
 def test_a_cell_file_learns_from_full_discharges() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from openbms_core.cell import PulseTables, load_cell
 from openbms_core.models.ecm import CellModel
-from openbms_core.resources import find_config
 from openbms_estimation.sop.pulse_error import Pulse, PulseCorrection, pulse_tables, pulses_of
 
-CELL = load_cell(find_config("cells", "lg_hg2"))
+CELL = load_cell(Path(__file__).parents[1] / "data" / "cell.yaml")
 MODEL = CellModel.from_file(CELL)
 
 

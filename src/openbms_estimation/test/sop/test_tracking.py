@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
-from openbms_core.resources import find_config
 from openbms_core.types import StateOfHealth
 from openbms_estimation.sop.health import CellHealth
 from openbms_estimation.sop.tracking import CellState, ModelResidual, Polarisation, TrackingSettings
 
-MODEL = CellModel.from_file(load_cell(find_config("cells", "lg_hg2")))
+MODEL = CellModel.from_file(load_cell(Path(__file__).parents[1] / "data" / "cell.yaml"))
 ONE = np.ones(1)
 
 
