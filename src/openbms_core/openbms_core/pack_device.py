@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -9,16 +10,21 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from openbms_core.config_file import Integer, Number, Positive, StrictModel
+from openbms_core.frame_integrity import CHECKSUM_KINDS
+from openbms_core.pack_polls import Poll, check_polls
 
 __all__ = [
+    "Checksum",
     "CommandMap",
     "CommandQuantity",
     "CommandSignal",
     "Count",
+    "Counter",
     "Device",
     "Index",
     "MessageIntegrity",
     "Name",
+    "Poll",
     "Quantity",
     "SignalMap",
 ]
@@ -80,7 +86,8 @@ CommandQuantity = Literal[
 ]
 """What can be sent to a device."""
 
-ChecksumKind = Literal["crc8_sae_j1850", "crc8_sae_j1850_zero", "crc8_2f", "xor", "sum", "nibble_sum"]
+_DataId = Annotated[Integer, Field(ge=0, le=0xFFFF)]
+_Register = Annotated[Integer, Field(ge=0, le=0xFFFF_FFFF)]
 
 
 def _expand(repeat: Repeat, first_index: int) -> Iterator[tuple[int, dict[str, int]]]:
@@ -145,9 +152,47 @@ class Checksum(StrictModel):
     """Checksum of a message, over its other bytes."""
 
     signal: Name
-    kind: ChecksumKind
-    data_id: Annotated[Integer, Field(ge=0, le=0xFFFF)] | None = None
+    kind: Name
+    """A named kind (docs/how-to/add-a-pack.md), ``crc`` with the parameters below, or a class of yours:
+    ``module:Class`` of an installed module, ``file.py:Class`` of a file beside the pack file."""
+    data_id: _DataId | None = None
     """Added behind the data before the checksum is computed, as AUTOSAR E2E does."""
+    data_id_first: bool = False
+    """Added before the data instead (E2E profile 1)."""
+    data_ids: tuple[_DataId, ...] = ()
+    """In place of ``data_id``: one for each value of the message's counter (E2E profile 2)."""
+    width: Literal[8, 16, 32] | None = None
+    """Of ``crc``: bits; the other parameters as the RevEng catalogue gives them."""
+    polynomial: _Register | None = None
+    initial: _Register | None = None
+    final_xor: _Register | None = None
+    reflected: bool | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> Checksum:
+        own = {"width", "polynomial", "initial", "final_xor", "reflected"}
+        given = sorted(name for name in own if getattr(self, name) is not None)
+        if self.kind == "crc":
+            if self.width is None or self.polynomial is None:
+                raise ValueError("kind 'crc' needs width and polynomial (and initial, final_xor, reflected)")
+            largest = (1 << self.width) - 1
+            for name in ("polynomial", "initial", "final_xor"):
+                value = getattr(self, name) or 0
+                if value > largest:
+                    raise ValueError(f"{name} {value:#x} does not fit in {self.width} bit")
+        elif given:
+            raise ValueError(f"{given[0]} belongs to kind 'crc', but kind is '{self.kind}'")
+        elif ":" not in self.kind and self.kind not in CHECKSUM_KINDS:
+            near = difflib.get_close_matches(self.kind, ("crc", *CHECKSUM_KINDS), n=1, cutoff=0.5)
+            cure = (
+                f"did you mean '{near[0]}'?" if near else f"known are {', '.join(('crc', *CHECKSUM_KINDS))}"
+            )
+            raise ValueError(
+                f"kind '{self.kind}' is not known: {cure} (or 'file.py:Class' for a class of your own)"
+            )
+        if self.data_ids and self.data_id is not None:
+            raise ValueError("give data_id or data_ids, not both")
+        return self
 
 
 class Counter(StrictModel):
@@ -157,12 +202,28 @@ class Counter(StrictModel):
     modulo: Annotated[Integer, Field(ge=2)] = 16
 
 
+def _check_data_ids(checksum: Checksum | None, counter: Counter | None) -> None:
+    if checksum is None or not checksum.data_ids:
+        return
+    if counter is None:
+        raise ValueError("checksum.data_ids are chosen by the counter of the message: add counter")
+    if len(checksum.data_ids) < counter.modulo:
+        raise ValueError(
+            f"checksum.data_ids holds {len(checksum.data_ids)} values, but the counter has {counter.modulo}"
+        )
+
+
 class MessageIntegrity(StrictModel):
     """What protects messages of the device; ``message`` may hold ``*``."""
 
     message: Name
     checksum: Checksum | None = None
     counter: Counter | None = None
+
+    @model_validator(mode="after")
+    def _counted(self) -> MessageIntegrity:
+        _check_data_ids(self.checksum, self.counter)
+        return self
 
 
 class CommandSignal(StrictModel):
@@ -191,6 +252,7 @@ class CommandMap(StrictModel):
     @model_validator(mode="after")
     def _expands(self) -> CommandMap:
         _check_repeat(self.repeat)
+        _check_data_ids(self.checksum, self.counter)
         keys = {key: first for key, (first, _) in self.repeat.items()}
         for text, own in ((self.message, {}), *((item.signal, item.repeat) for item in self.signals)):
             _check_repeat(own)
@@ -220,3 +282,10 @@ class Device(StrictModel):
     integrity: tuple[MessageIntegrity, ...] = ()
     signals: Annotated[tuple[SignalMap, ...], Field(min_length=1)]
     commands: tuple[CommandMap, ...] = ()
+    polls: tuple[Poll, ...] = ()
+    """What is asked for beside what the device sends by itself."""
+
+    @model_validator(mode="after")
+    def _polls_differ(self) -> Device:
+        check_polls(self.polls)
+        return self

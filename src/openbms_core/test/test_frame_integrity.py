@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openbms_core.frame_integrity import CHECKSUM_KINDS, checksum, covered_bytes
+from openbms_core.frame_integrity import (
+    CHECKSUM_KINDS,
+    CHECKSUM_WIDTHS,
+    CRC_KINDS,
+    checksum,
+    covered_bytes,
+)
 
 # AUTOSAR SWS CRC Library, tables of test vectors for CRC8 (SAE J1850) and CRC8H2F; the last row is the RevEng
 # "check".
@@ -81,7 +87,9 @@ def test_covered_bytes(start_bit: int, length_bits: int, big_endian: bool, expec
 
 
 @given(
-    data=st.binary(min_size=1, max_size=64), bit=st.integers(0, 511), kind=st.sampled_from(CHECKSUM_KINDS[:5])
+    data=st.binary(min_size=1, max_size=64),
+    bit=st.integers(0, 511),
+    kind=st.sampled_from(sorted({*CHECKSUM_KINDS} - {"nibble_sum", "honda"})),
 )
 def test_one_flipped_bit_is_always_seen(data: bytes, bit: int, kind: str) -> None:
     bit %= 8 * len(data)
@@ -96,3 +104,63 @@ def test_the_checksum_itself_is_not_covered(data: bytes, where: int, value: int)
     other = bytearray(data)
     other[where] = value
     assert covered_bytes(data, 8 * where, 8) == covered_bytes(bytes(other), 8 * where, 8)
+
+
+# RevEng catalogue, "check" of each algorithm: its value for the ASCII digits 1 to 9. Nissan's (0x85) and
+# Hyundai's (0x1D, 0xFD, 0xDF) are not in it; recorded frames stand below.
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("crc8_smbus", 0xF4),
+        ("crc8_maxim", 0xA1),
+        ("crc16_ccitt_false", 0x29B1),
+        ("crc16_xmodem", 0x31C3),
+        ("crc16_modbus", 0x4B37),
+        ("crc32_iso_hdlc", 0xCBF43926),
+        ("crc32_autosar_p4", 0x1697D06A),
+    ],
+)
+def test_revengs_check_values(kind: str, check: int) -> None:
+    assert checksum(kind, b"123456789") == check
+    assert CHECKSUM_WIDTHS[kind] == CRC_KINDS[kind].width
+
+
+def by_long_division(data: bytes, polynomial: int) -> int:
+    """The remainder by the definition: bit by bit, no table."""
+    value = int.from_bytes(data, "big") << 8
+    for bit in range(8 * len(data) + 7, 7, -1):
+        if value >> bit & 1:
+            value ^= (0x100 | polynomial) << (bit - 8)
+    return value
+
+
+@given(data=st.binary(min_size=1, max_size=16))
+def test_nissans_is_the_remainder_by_0x185(data: bytes) -> None:
+    assert checksum("crc8_85", data) == by_long_division(data, 0x85)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "identifier", "expected"),
+    [
+        ("sum_inverted", b"\xff\x02", 0, 0xFE),
+        ("sum_negated", b"\x01\x02", 0, 0xFD),
+        ("sum16", b"\xff\xff", 0, 0x1FE),
+        ("sum_with_id", b"\x10", 0x132, 0x10 + 0x01 + 0x32),
+        ("toyota", b"\x10" * 7, 0x3B1, (0x70 + 0x03 + 0xB1 + 8) & 0xFF),
+        ("honda", b"\x12\x30", 0x1A6, (8 - (1 + 2 + 3) - (1 + 10 + 6)) & 0xF),
+        (
+            "honda",
+            b"\x12\x30",
+            0x12F8BFA7,
+            (11 - (1 + 2 + 3) - sum(b"\x01\x02\x0f\x08\x0b\x0f\x0a\x07")) & 0xF,
+        ),
+    ],
+)
+def test_kinds_that_count_the_identifier(kind: str, data: bytes, identifier: int, expected: int) -> None:
+    assert checksum(kind, data, identifier=identifier) == expected
+
+
+def test_the_data_id_may_stand_first() -> None:
+    assert checksum("crc8_2f", b"\x01\x02", 0x1234, data_id_first=True) == checksum(
+        "crc8_2f", b"\x34\x12\x01\x02"
+    )

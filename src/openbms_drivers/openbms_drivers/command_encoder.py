@@ -11,12 +11,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from openbms_core.frame_integrity import checksum, covered_bytes
 from openbms_core.pack import CommandMap, CommandSignal, LoadedPack
 from openbms_drivers.arbitration import Arbiter, Outputs
 from openbms_drivers.bit_field import BitField
 from openbms_drivers.database import Database
 from openbms_drivers.frame import BIT_RATE_SWITCH, EXTENDED, FD, Frame
+from openbms_drivers.frame_checksum import FrameChecksum
 from openbms_drivers.message_packer import MessagePacker
 
 __all__ = ["CommandEncoder"]
@@ -49,7 +49,7 @@ class _Outgoing:
     packer: MessagePacker
     modulo: int | None = None
     """Of its counter."""
-    checksum: tuple[BitField, str, int | None] | None = None
+    checksum: tuple[BitField, FrameChecksum] | None = None
     next_s: float = -math.inf
     changed_s: float = -math.inf
     count: int = 0
@@ -122,10 +122,26 @@ class CommandEncoder:
             if entry.counter is not None:
                 outgoing.modulo = entry.counter.modulo
             if entry.checksum is not None:
-                _, bits = self._database.signal(message, entry.checksum.signal, location, where)
-                outgoing.checksum = (bits, entry.checksum.kind, entry.checksum.data_id)
+                outgoing.checksum = self._checksum(message, entry, location, where)
             built.append(outgoing)
         return built
+
+    def _checksum(
+        self, message: Any, entry: CommandMap, location: tuple[str | int, ...], where: str
+    ) -> tuple[BitField, FrameChecksum]:
+        assert entry.checksum is not None
+        _, bits = self._database.signal(message, entry.checksum.signal, location, where)
+        counter = None
+        if entry.counter is not None:
+            _, counter = self._database.signal(message, entry.counter.signal, location, where)
+        try:
+            return bits, FrameChecksum(
+                entry.checksum, bits, int(message.frame_id), self._database.pack.path, counter
+            )
+        except ValueError as error:
+            raise self._database.error(
+                location, f"{where}.checksum: {message.name}.{entry.checksum.signal}: {error}."
+            ) from None
 
     def _packer(
         self,
@@ -269,9 +285,8 @@ class CommandEncoder:
             values = [*values, message.count % message.modulo]
         data = message.packer.pack(values)
         if message.checksum is not None:
-            bits, kind, data_id = message.checksum
-            covered = covered_bytes(data, bits.start, bits.length, big_endian=bits.big_endian)
-            data = bits.insert(data, checksum(kind, covered, data_id))
+            bits, own = message.checksum
+            data = bits.insert(data, own.compute(data))
         return data
 
 

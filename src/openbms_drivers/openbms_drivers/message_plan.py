@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from openbms_core.frame_integrity import checksum, covered_bytes
 from openbms_drivers.bit_field import BitField
 
-__all__ = ["MappedSignal", "MessagePlan", "Node", "checksum_check"]
+__all__ = ["MappedSignal", "MessagePlan", "Node"]
 
 
 @dataclass
@@ -93,33 +92,3 @@ class MessagePlan:
     rejected: int = 0
     by_cantools: bool = False
     by_name: dict[str, list[MappedSignal]] = field(default_factory=dict)
-
-
-def checksum_check(bits: BitField, kind: str, data_id: int | None) -> Callable[[bytes], bool]:
-    """Build the test of one message's checksum.
-
-    Parameters
-    ----------
-    bits : BitField
-        Where the checksum lies.
-    kind : str
-        As in :func:`openbms_core.frame_integrity.checksum`.
-    data_id : int or None
-        Identifier that is put behind the data.
-    """
-    shift = bits.start if not bits.big_endian else bits.start - 7
-    if (
-        bits.length == 8 and shift % 8 == 0
-    ):  # a whole byte: the usual case, without looking for its bits each time
-        at = shift // 8
-
-        def check_byte(data: bytes) -> bool:
-            return checksum(kind, data[:at] + data[at + 1 :], data_id) == data[at]
-
-        return check_byte
-
-    def check(data: bytes) -> bool:
-        covered = covered_bytes(data, bits.start, bits.length, big_endian=bits.big_endian)
-        return checksum(kind, covered, data_id) == bits.extract(data)
-
-    return check

@@ -18,7 +18,8 @@ from openbms_core.pack import LoadedPack, MessageIntegrity, SignalMap
 from openbms_core.types import Validity
 from openbms_drivers.database import Database, frame_key, identifier_mask
 from openbms_drivers.frame import Frame
-from openbms_drivers.message_plan import MappedSignal, MessagePlan, Node, checksum_check
+from openbms_drivers.frame_checksum import FrameChecksum
+from openbms_drivers.message_plan import MappedSignal, MessagePlan, Node
 from openbms_drivers.units import unit_warning
 from openbms_drivers.value_table import ValueTable
 
@@ -35,6 +36,8 @@ ON_OFF = frozenset(
     {
         "cell_balancing", "contactor_positive", "contactor_negative", "contactor_precharge", "interlock",
         "emergency_stop", "ignition", "charging_plug", "smoke", "gas",
+        # of a vehicle and of actuators (openbms_drivers.gateway)
+        "crash", "wants_drive", "wants_charge", "wants_connected", "charger_fault", "actuator_fault",
     }
 )  # fmt: skip
 """Quantities that are on or off."""
@@ -199,11 +202,21 @@ class SignalDecoder:
     def _protect_message(
         self, plan: MessagePlan, entry: MessageIntegrity, location: tuple[str | int, ...], where: str
     ) -> None:
+        counter = None
+        if entry.counter is not None:
+            _, counter = self.database.signal(plan.message, entry.counter.signal, location, where)
         if entry.checksum is not None and plan.check is None:
             _, bits = self.database.signal(plan.message, entry.checksum.signal, location, where)
-            plan.check = checksum_check(bits, entry.checksum.kind, entry.checksum.data_id)
-        if entry.counter is not None and plan.counter is None:
-            _, plan.counter = self.database.signal(plan.message, entry.counter.signal, location, where)
+            try:
+                plan.check = FrameChecksum(
+                    entry.checksum, bits, int(plan.message.frame_id), self.pack.path, counter
+                ).check
+            except ValueError as error:
+                raise self.database.error(
+                    location, f"{where}.checksum: {plan.name}.{entry.checksum.signal}: {error}."
+                ) from None
+        if counter is not None and plan.counter is None:
+            plan.counter = counter
             plan.patience_s = 0.5 * min(self.table.max_age_s(slot) for slot in plan.slots)
 
     def _register(self, message: Any, plan: MessagePlan) -> None:
