@@ -7,17 +7,16 @@ the entry, what it asks for and the closest name that the DBC has.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import cantools
 
 from openbms_core.config_file import ConfigError, read_yaml
 from openbms_core.pack import LoadedPack
 from openbms_core.resources import find_resource
 from openbms_drivers.bit_field import BitField
+from openbms_drivers.dbc_file import read_dbc
 
 __all__ = ["Database", "frame_key", "identifier_mask"]
 
@@ -85,14 +84,10 @@ class Database:
         try:
             # not strict: real DBCs have signals that overlap or reach beyond their message; only mapped ones
             # must be right
-            self._database: Any = cantools.database.load_file(str(self.path), strict=False)
-        except Exception as error:
-            text = " ".join(str(error).split())
-            raise self.error(
-                ("device", "dbc"),
-                f"device.dbc: {self.path} is not a DBC that can be read ({text}). Open it in a DBC editor "
-                "and save it anew.",
-            ) from error
+            self.file = read_dbc(self.path)
+        except ConfigError as error:
+            raise self.error(("device", "dbc"), f"device.dbc: {error}") from error
+        self._database: Any = self.file.database
         self.messages: dict[str, Any] = {message.name: message for message in self._database.messages}
 
     @cached_property
@@ -143,8 +138,8 @@ class Database:
                 except ValueError as error:
                     raise self.error(
                         location,
-                        f"{where}: {message.name}.{name} in {self.path.name} is broken: {error}. Correct "
-                        "the DBC.",
+                        f"{where}: {message.name}.{name} ({self.file.place(message, name)}) is broken: "
+                        f"{error}. Correct the DBC.",
                     ) from None
         names = [signal.name for signal in message.signals]
         raise self.error(
@@ -168,3 +163,59 @@ class Database:
             levels.append((name, tuple(int(value) for value in signal.multiplexer_ids)))
             signal = by_name[name]
         return tuple(reversed(levels))
+
+    def refuse_overlap(
+        self, message: Any, mapped: Mapping[str, tuple[Hashable, ...]], wheres: Mapping[str, str]
+    ) -> None:
+        """Refuse two mapped signals of a message that share bits.
+
+        Parameters
+        ----------
+        message : cantools.database.can.Message
+            The message.
+        mapped : mapping of str to location
+            Its signals that are mapped, and where the pack file maps each.
+        wheres : mapping of str to str
+            The same in words.
+
+        Raises
+        ------
+        ConfigError
+            With both signals, their lines in the DBC and the bits.
+        """
+        signals = [signal for signal in message.signals if signal.name in mapped]
+        for number, signal in enumerate(signals):
+            for other in signals[:number]:
+                shared = self.shared_bits(message, signal, other)
+                if shared:
+                    later = max(
+                        (signal, other), key=lambda item: tuple(str(step) for step in mapped[item.name])
+                    )
+                    raise self.error(
+                        mapped[later.name],
+                        f"{wheres[later.name]}: {message.name}.{signal.name} "
+                        f"({self.file.place(message, signal.name)}) and {other.name} "
+                        f"({self.file.place(message, other.name)}) share bit {min(shared)}"
+                        + (f" to {max(shared)}" if len(shared) > 1 else "")
+                        + ", so one of them is wrong. Correct its start bit or length in the DBC, or map "
+                        "only one of them.",
+                    )
+
+    def shared_bits(self, message: Any, signal: Any, other: Any) -> set[int]:
+        """Give the bits (8 · byte + bit) that two signals share, none where they are never together."""
+        levels, others = (dict(self.multiplexing(message, item)) for item in (signal, other))
+        for name in levels.keys() & others.keys():
+            if not set(levels[name]) & set(others[name]):
+                return set()
+        return _bits(signal) & _bits(other)
+
+
+def _bits(signal: Any) -> set[int]:
+    bits, bit = set(), int(signal.start)
+    for _ in range(signal.length):
+        bits.add(bit)
+        if signal.byte_order == "big_endian":
+            bit = bit - 1 if bit % 8 else bit + 15
+        else:
+            bit += 1
+    return bits

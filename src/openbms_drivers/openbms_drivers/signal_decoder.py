@@ -11,6 +11,7 @@ import logging
 import math
 import random
 import sys
+from collections.abc import Hashable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -91,10 +92,14 @@ class SignalDecoder:
         self._masked: list[tuple[int, dict[int, MessagePlan]]] = []
         self._unknown: set[int] = set()
         plans: dict[str, MessagePlan] = {}
+        self._mapped_at: dict[str, tuple[dict[str, tuple[Hashable, ...]], dict[str, str]]] = {}
         for number, entry in enumerate(pack.file.device.signals):
             self._map(number, entry, plans)
         self._protect(plans)
         self._mapped = tuple(plans.values())
+        self.warnings += [f"{self.database.path.name}: {text}" for text in self.database.file.repairs]
+        for plan in self._mapped:
+            self.database.refuse_overlap(plan.message, *self._mapped_at[plan.name])
         for plan in self._mapped:
             plan.root.compile()
             plan.by_cantools = by_cantools or not self._agrees_with_cantools(plan)
@@ -162,6 +167,10 @@ class SignalDecoder:
             plan = plans.setdefault(
                 message_name, MessagePlan(message, message_name, message.length, mapped=True)
             )
+            locations, wheres = self._mapped_at.setdefault(message_name, ({}, {}))
+            for name in (signal_name, valid_name):
+                if name is not None and name not in locations:
+                    locations[name], wheres[name] = location, where
             plan.slots += (mapped.slot,)
             plan.currents += (mapped.slot,) if mapped.is_current else ()
             plan.big_endian |= bits.big_endian

@@ -361,7 +361,7 @@ def test_names_that_the_dbc_does_not_have(
 
 def test_a_dbc_that_is_none(tmp_path: Path) -> None:
     pack = write_pack(tmp_path, "BO_ what is this", cell_signals("Plain", ("Little",)))
-    with pytest.raises(ConfigError, match=r"device\.dbc: .*pack\.dbc is not a DBC that can be read"):
+    with pytest.raises(ConfigError, match=r"device\.dbc: .*pack\.dbc:9: is not a DBC that can be read"):
         SignalDecoder(pack)
     (tmp_path / "pack.dbc").unlink()
     with pytest.raises(ConfigError, match=r"pack\.yaml:\d+: device\.dbc: pack\.dbc: no such file"):
@@ -401,3 +401,24 @@ def shared_decoders(tmp_path_factory: pytest.TempPathFactory) -> list[SignalDeco
         SignalDecoder(write_pack(tmp_path_factory.mktemp("pack"), dbc, cell_signals(message, names)))
         for dbc, message, names in NAMES.values()
     ]
+
+
+OVERLAP = """BO_ 256 Both: 8 Bms
+ SG_ Mux M : 0|8@1+ (1,0) [0|0] "" X
+ SG_ A m0 : 8|12@1+ (1,0) [0|0] "" X
+ SG_ B m0 : 16|12@1+ (1,0) [0|0] "" X
+ SG_ C m1 : 16|12@1+ (1,0) [0|0] "" X
+"""
+
+
+def test_mapped_signals_that_share_bits_are_refused(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path, OVERLAP, cell_signals("Both", ("A", "B")))
+    with pytest.raises(
+        ConfigError,
+        match=r"device\.signals\[1\]: Both\.B \(pack\.dbc:\d+\) and A .*share bit 16 to 19, so one",
+    ):
+        SignalDecoder(pack)
+
+
+def test_signals_of_different_multiplexer_values_may_share_bits(tmp_path: Path) -> None:
+    SignalDecoder(write_pack(tmp_path, OVERLAP, cell_signals("Both", ("A", "C"))))
