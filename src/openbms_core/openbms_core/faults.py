@@ -184,7 +184,7 @@ def _measured(need: str, pack: PackFile) -> bool:
 def _monitored(row: FaultRow, pack: PackFile) -> bool:
     if isinstance(row.limit, str) and math.isnan(limit_value(row, pack)):
         return False
-    return pack.contactors.authority in row.authorities and all(
+    return pack.contactors.moved_by in row.authorities and all(
         any(_measured(quantity, pack) for quantity in options) for options in row.needs
     )
 

@@ -102,12 +102,18 @@ def _sent(pack: PackFile, source: str) -> set[int]:
 
 def _commands(pack: PackFile) -> Iterator[Problem]:
     """Every string has its contactors, or the device is asked for a state."""
-    authority, strings = pack.contactors.authority, set(range(pack.topology.strings))
+    authority, strings = pack.contactors.moved_by, set(range(pack.topology.strings))
     if authority == "device" and not _sent(pack, "requested_state"):
         yield (
             ("contactors", "authority"),
             "it is 'device', but no device.commands entry sends requested_state: the device would never be "
-            "asked to close. Add a signal with source requested_state.",
+            "asked to close. Add a signal with source requested_state, or, where it moves them by its own "
+            "rules alone, contactors.takes_requests: false.",
+        )
+    if not pack.contactors.takes_requests and _sent(pack, "requested_state"):
+        yield (
+            ("contactors", "takes_requests"),
+            "it is false, but a device.commands entry sends requested_state. Remove one of the two.",
         )
     if authority != "openbms":
         return
@@ -129,7 +135,7 @@ def _precharge(pack: PackFile) -> Iterator[Problem]:
     """Precharge, and the fit of several strings, can be judged."""
     contactors = pack.contactors
     key = ("contactors", "precharge")
-    if contactors.authority != "openbms":
+    if contactors.moved_by != "openbms":
         return
     if contactors.precharge is None:
         if pack.topology.strings > 1:

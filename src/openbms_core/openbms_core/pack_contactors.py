@@ -69,6 +69,9 @@ class Contactors(StrictModel):
     """Contactors of each string and how they are moved."""
 
     authority: Literal["openbms", "device", "none"]
+    takes_requests: bool = True
+    """With authority ``device``: it closes and opens when it is asked (``requested_state``). False: it moves
+    its switches by its own rules alone, as most smart BMS do; OpenBMS neither asks nor judges them."""
     precharge: Precharge | None = None
     """Absent where a string has no precharge contactor."""
     joining: Joining = Joining()
@@ -98,3 +101,17 @@ class Contactors(StrictModel):
     """Ignition that is off for this long ends DRIVE."""
     command_valid_for_s: Positive = 0.5
     """Expiry of the monitor's commands and state in the driver."""
+
+    @model_validator(mode="after")
+    def _asked(self) -> Contactors:
+        if not self.takes_requests and self.authority != "device":
+            raise ValueError(
+                "takes_requests: false is for authority 'device', but authority is "
+                f"'{self.authority}': remove it"
+            )
+        return self
+
+    @property
+    def moved_by(self) -> Literal["openbms", "device", "none"]:
+        """Who moves them on OpenBMS's behalf: ``none`` too where a device takes no requests."""
+        return self.authority if self.takes_requests else "none"

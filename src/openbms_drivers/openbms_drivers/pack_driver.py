@@ -130,7 +130,7 @@ class PackDriver:
         Either the monitor says so by a fresh state, or there is none and the frames that open everything have
         been sent.
         """
-        if self.pack.file.contactors.authority == "none":
+        if self.pack.file.contactors.moved_by == "none":
             return True
         state = self.encoder.arbiter.fresh_state(now_s)
         sent_open = self.encoder.opened_since_s is not None

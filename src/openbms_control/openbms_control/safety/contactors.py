@@ -52,7 +52,7 @@ class ContactorSequencer:
 
     def __init__(self, pack: PackFile, record: ContactorRecord | None = None) -> None:
         record = record or ContactorRecord()
-        self._authority = pack.contactors.authority
+        self._authority = pack.contactors.moved_by
         self._contactors = pack.contactors
         self.strings = pack.topology.strings
         self.bank = ContactorBank(pack)

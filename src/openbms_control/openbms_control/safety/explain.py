@@ -237,7 +237,7 @@ def _number(value: float, unit: str) -> str:
 
 def _precharge(contactors: ContactorSequencer, pack: PackFile, sensed: Sensed | None) -> str:
     closing, precharge = contactors.closing, pack.contactors.precharge
-    if pack.contactors.authority == "device":
+    if pack.contactors.moved_by == "device":
         closed = contactors.closed_strings(sensed)
         return f"The device was asked to close; {closed} of {contactors.strings} string(s) report closed."
     if closing.string < 0 or sensed is None:

@@ -73,7 +73,7 @@ class Opening:
         self._last_a: NDArray[np.float64] = unknown
         self._before_last_a: NDArray[np.float64] = unknown
         self._scan_number = -1
-        self._steps = pack.contactors.authority == "openbms"
+        self._steps = pack.contactors.moved_by == "openbms"
         self._first_s = 0.0
         self._link_check = False
         self._connected: NDArray[np.bool_] = np.zeros(bank.strings, dtype=np.bool_)

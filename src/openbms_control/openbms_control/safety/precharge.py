@@ -81,7 +81,7 @@ class ResistorHeat:
 
     def __init__(self, pack: PackFile, bank: ContactorBank, heat: Sequence[float]) -> None:
         precharge = pack.contactors.precharge
-        own = precharge is not None and pack.contactors.authority == "openbms"
+        own = precharge is not None and pack.contactors.moved_by == "openbms"
         self._settings = precharge if own else None
         self._bank = bank
         self.heat: NDArray[np.float64] = np.array(heat, dtype=np.float64)

@@ -11,13 +11,13 @@ from openbms_core.ros import convert, wire
 from openbms_core.ros.clocks import awake_s, elapsed_s
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import BusState, PackMeasurement, State
-from openbms_drivers.bus import Bus
 from openbms_drivers.bus_claim import BusClaim
 from openbms_drivers.bus_loop import BusLoop
 from openbms_drivers.frame import Frame
 from openbms_drivers.pack_driver import PackDriver
 from openbms_drivers.ros.description import describe
 from openbms_drivers.ros.frames import frames_to_msg
+from openbms_drivers.serial_bus import make_bus
 from openbms_msgs.srv import RequestState
 
 __all__ = ["AfeDriverNode", "main"]
@@ -43,9 +43,9 @@ class AfeDriverNode(BmsNode):
     def declare(self) -> None:
         """Declare where the bus is."""
         self.parameter(
-            "can_interface", "socketcand", "Interface of python-can: socketcan, socketcand, virtual, slcan …"
+            "can_interface", "socketcand", "Interface of python-can: socketcan, socketcand, slcan …; or serial"
         )
-        self.parameter("can_channel", "can0", "Name of the bus")
+        self.parameter("can_channel", "can0", "Name of the bus; path of the serial port")
         self.parameter("can_host", "127.0.0.1", "Computer of the socketcand server")
         self.parameter("can_port", 29536, "Port of the socketcand server")
         self.parameter(
@@ -71,14 +71,7 @@ class AfeDriverNode(BmsNode):
             self.get_logger().warning(f"{pack.path}: {warning}")
         self.stop_deadline_s = pack.file.longest_opening_s + 1.0
         self._record = bool(self.value("record_frames") or pack.file.device.record_frames)
-        self._bus = Bus(
-            interface,
-            channel,
-            host,
-            port,
-            pack.file.device.bitrate_bit_per_s,
-            fd=self._driver.uses_fd,
-        )
+        self._bus = make_bus(pack, interface, channel, host, port, fd=self._driver.uses_fd)
         self._description = self.publisher_for("pack_description")
         self._measurement = self.publisher_for("measurement")
         self.get_logger().debug(f"scans go to the wire as they are: {wire.MEASUREMENT.raw}")

@@ -133,7 +133,7 @@ class PackFacts:
         self.quiet_after_s = self.opening_s + 2.0 * pack.measurement.scan_period_s
         discharge_s = pack.contactors.link_discharge_time_s
         self.link_discharge_s = discharge_s if discharge_s is not None else float("inf")
-        self.by_device = pack.contactors.authority == "device"
+        self.by_device = pack.contactors.moved_by == "device"
         self.cells_mapped = pack.mapped("cell_voltage_v")
         self.currents_mapped = pack.mapped("string_current_a")
         self.cell_extremes_mapped = pack.mapped("reported_cell_voltage_maximum_v")

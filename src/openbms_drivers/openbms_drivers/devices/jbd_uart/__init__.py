@@ -1,0 +1,1 @@
+"""JBD (Jiabaida, Overkill Solar, LLT, Xiaoxiang) smart BMS over UART, RS-485 or RS-232."""
