@@ -38,7 +38,17 @@ def check_pack(pack: LoadedPack) -> None:
     except ConfigError as error:
         problems += error.problems
     file = pack.file
-    for check in (_signals, _strings, _commands, _precharge, _opening, _times, _overrides, _thresholds):
+    for check in (
+        _signals,
+        _strings,
+        _commands,
+        _precharge,
+        _opening,
+        _times,
+        _overrides,
+        _thresholds,
+        _polls,
+    ):
         for key, text in check(file):
             place = place_in_file(pack, *key)
             problems.append(f"{place}: {_dotted(key)}{text}")
@@ -257,3 +267,17 @@ def _thresholds(pack: PackFile) -> Iterator[Problem]:
             f"{deep_v:g} V is above limits.cell_voltage_min_v.safety ({lowest.safety:g} V): a pack in use "
             "would be locked out for service. Lower it.",
         )
+
+
+def _polls(pack: PackFile) -> Iterator[Problem]:
+    """What is polled stays fresh until the next answer."""
+    periods = {poll.message: poll.period_s for poll in pack.device.polls}
+    for number, entry in enumerate(pack.device.signals):
+        period_s = max((periods.get(message, 0.0) for _, message, _, _ in entry.expanded()), default=0.0)
+        age_s = pack.max_age_s(entry)
+        if age_s <= period_s:
+            yield (
+                ("device", "signals", number),
+                f"{entry.to} is stale after {age_s:g} s, but polled only every {period_s:g} s: "
+                "it would come and go. Lengthen its maximum age, or shorten period_s of the poll.",
+            )

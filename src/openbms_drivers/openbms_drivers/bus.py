@@ -213,10 +213,17 @@ class Bus:
         except (OSError, ValueError):
             return True
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: Frame, *, wait: bool = True) -> None:
         """Send one frame (BusError if it cannot be); the only method that another thread may call meanwhile.
 
         The bus stays open, also where it is lost: that it is closed is left to the thread that receives.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        wait : bool
+            Wait for room in a full transmit queue.
         """
         bus = self._bus
         if bus is None:
@@ -229,7 +236,7 @@ class Bus:
             bitrate_switch=bool(frame.flags & BIT_RATE_SWITCH),
         )
         try:
-            bus.send(message, timeout=_QUEUE_TIMEOUT_S if self.interface == "socketcan" else None)
+            bus.send(message, timeout=_QUEUE_TIMEOUT_S if wait and self.interface == "socketcan" else None)
         except Exception as error:
             full = isinstance(error, can.CanError) and getattr(error, "error_code", None) in (
                 None,

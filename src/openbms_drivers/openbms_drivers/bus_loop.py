@@ -84,6 +84,7 @@ class BusLoop:
         self._waits_until_s = -math.inf
         self._sending = threading.Lock()
         self._broken: BusError | None = None
+        self._keeps_up = True
         self.failure: BaseException | None = None
         """What ended the loop against its will."""
         self.turned_s = 0.0
@@ -171,7 +172,7 @@ class BusLoop:
         with self._sending:
             self._bus.close()
             self._broken = None
-            self._driver.encoder.resend()
+            self._driver.bus_lost(self._monotonic_s())
         self._driver.health.lost(reason)
         self._retry_at_s = self._monotonic_s() + self._retry_s
         self._retry_s = min(2.0 * self._retry_s, _LAST_RETRY_S)
@@ -198,17 +199,34 @@ class BusLoop:
             if self._record:
                 self._sent.append(frame)
 
+    def _send_poll(self) -> None:
+        """Send what a poll wants, at most one frame, behind everything else and without waiting for room."""
+        frame = self._driver.poll_due(self._monotonic_s(), keeps_up=self._keeps_up)
+        if frame is None:
+            return
+        try:
+            self._bus.send(frame, wait=False)
+        except BusError as error:
+            if error.lost:
+                raise
+            self._driver.poll_not_sent(str(error), self._monotonic_s())
+            return
+        if self._record:
+            self._sent.append(frame)
+
     def _turn(self) -> None:
         driver, bus = self._driver, self._bus
         # first what is due: a burst of frames must not hold the heartbeat back
         with self._sending:
             if self._broken is None:
                 self._send_due()
+                self._send_poll()
         if self._broken is not None:
             raise self._broken
         self._waits_until_s = math.inf  # whoever brings something from here on wakes the wait that begins now
         now = self._monotonic_s()
-        wait_s = min(max(min(driver.scan.deadline_s, self._due_s()) - now, 0.0), _LONGEST_WAIT_S)
+        due_s = min(driver.scan.deadline_s, self._due_s(), driver.next_send_s(now))
+        wait_s = min(max(due_s - now, 0.0), _LONGEST_WAIT_S)
         self._waits_until_s = now + wait_s
         message = bus.receive(wait_s)
         self._waits_until_s = -math.inf
@@ -225,6 +243,7 @@ class BusLoop:
             if count >= _BATCH:
                 break
             message = bus.receive(0.0)
+        self._keeps_up = message is None
         if message is None:
             self._clock.nothing_waits()
         # after what waits has been read: where the loop was held up, the trigger is not late but in the queue

@@ -6,6 +6,7 @@ receives, decodes, closes scans and asks for the frames to send.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from openbms_drivers.bus_health import BusHealth
 from openbms_drivers.command_encoder import CommandEncoder
 from openbms_drivers.database import Database, frame_key
 from openbms_drivers.frame import ERROR, REMOTE, Frame
+from openbms_drivers.polling.polled import Polled
 from openbms_drivers.scan import ScanAssembler
 from openbms_drivers.signal_decoder import SignalDecoder
 
@@ -36,6 +38,8 @@ class PackDriver:
         The bus is the twin's and time may run faster: charge is integrated over the stamps.
     database : Database, optional
         Its DBC, where it is loaded already.
+    listen_only : bool
+        Nothing is ever sent: neither commands nor polls. What others ask for is taken all the same.
 
     Raises
     ------
@@ -50,8 +54,10 @@ class PackDriver:
         *,
         simulated: bool = False,
         database: Database | None = None,
+        listen_only: bool = False,
     ) -> None:
         device = pack.file.device
+        self.listen_only = listen_only
         self.pack = pack
         self.database = database or Database(pack)
         known = sorted(
@@ -67,16 +73,25 @@ class PackDriver:
         self.scan = ScanAssembler(pack.file, self.decoder, "stamp" if simulated else "monotonic")
         self.encoder = CommandEncoder(pack, self.database)
         self.health = BusHealth(bus_name, device.bitrate_bit_per_s, device.silent_after_s)
+        self.polled = Polled(self.decoder) if device.polls else None
         self._sent_by_us = frozenset(frame_key(message) for message in self.encoder.messages)
 
     @property
     def uses_fd(self) -> bool:
         """Some message that is read or sent is CAN FD."""
-        return any(message.is_fd for message in (*self.decoder.messages, *self.encoder.messages))
+        if any(poll.can_fd for poll in self.pack.file.device.polls):
+            return True
+        answers = {poll.message for poll in self.pack.file.device.polls}
+        return any(
+            message.is_fd and message.name not in answers
+            for message in (*self.decoder.messages, *self.encoder.messages)
+        )
 
     def start(self, now_s: float) -> None:
         """Begin to scan (monotonic time)."""
         self.scan.start(now_s)
+        if self.polled is not None:
+            self.polled.poller.start(now_s)
 
     def receive(self, frame: Frame, now_s: Callable[[], float] | None = None) -> PackMeasurement | None:
         """Take one frame; gives a scan if it closed one.
@@ -94,6 +109,12 @@ class PackDriver:
             if flags & ERROR:
                 self.health.error_frame(frame.identifier, frame.monotonic_s)
             return None
+        if self.polled is not None and frame.key in self.polled.keys:
+            answer = self.polled.take(frame)
+            if answer is None:
+                self.health.other_frame(frame.monotonic_s)
+                return None
+            frame = answer
         plan = self.decoder.plan(frame.key)
         if plan is None:
             self.health.foreign_frame(frame.identifier, frame.monotonic_s)
@@ -106,6 +127,8 @@ class PackDriver:
             self.health.other_frame(frame.monotonic_s)
             return self._close(frame, now_s) if self.scan.note(plan, frame, rejected=False) else None
         self.health.pack_frame(frame.monotonic_s)
+        if self.polled is not None:
+            self.polled.heard(plan, frame.monotonic_s)
         rejected = not self.decoder.decode(plan, frame)
         return self._close(frame, now_s) if self.scan.note(plan, frame, rejected=rejected) else None
 
@@ -122,7 +145,49 @@ class PackDriver:
 
     def frames_due(self, now_s: float, stamp_s: float = 0.0) -> list[Frame]:
         """Give the frames that are to be sent now."""
-        return self.encoder.frames_due(now_s, stamp_s)
+        return [] if self.listen_only else self.encoder.frames_due(now_s, stamp_s)
+
+    def poll_due(self, now_s: float, *, keeps_up: bool = True) -> Frame | None:
+        """Give the frame of a poll that is to be sent now: at most one, after everything else that is due.
+
+        Parameters
+        ----------
+        now_s : float
+            Monotonic time [s].
+        keeps_up : bool
+            All frames that came have been read: only then something new is asked.
+        """
+        if self.polled is None or self.listen_only:
+            return None
+        return self.polled.frame_due(now_s, keeps_up=keeps_up)
+
+    def next_send_s(self, now_s: float) -> float:
+        """Give when a poll has something to send or to give up (monotonic time; infinite if never)."""
+        if self.polled is None or self.listen_only:
+            return math.inf
+        return self.polled.next_due_s(now_s)
+
+    def poll_not_sent(self, reason: str, now_s: float) -> None:
+        """The frame that :meth:`poll_due` gave last could not be sent."""
+        if self.polled is not None:
+            self.polled.poller.not_sent(reason, now_s)
+
+    def poll_reports(self, now_s: float) -> tuple[dict[str, str], str]:
+        """Give how each poll goes, for diagnostics, and a sentence about those without answer.
+
+        Any thread may ask.
+        """
+        if self.polled is None:
+            return {}, ""
+        reports = self.polled.poller.reports()
+        said = {f"poll_{name}": str(report) for name, report in reports.items()}
+        return said, "" if self.listen_only else self.polled.poller.judge(now_s)
+
+    def bus_lost(self, now_s: float) -> None:
+        """The bus was lost: commands are sent anew when it is back, and polls asked anew."""
+        self.encoder.resend()
+        if self.polled is not None:
+            self.polled.poller.lost(now_s)
 
     def contactors_open(self, now_s: float) -> bool:
         """Tell whether the driver may stop: nothing is closed, as far as can be known.

@@ -51,6 +51,11 @@ class AfeDriverNode(BmsNode):
         self.parameter(
             "record_frames", False, "Publish can_rx and can_tx, also where the pack file does not ask for it"
         )
+        self.parameter(
+            "listen_only",
+            False,
+            "Send nothing: neither commands (a device that needs a heartbeat opens) nor requests of polls",
+        )
 
     def configure(self) -> None:
         """Read the pack file and its DBC; refuse what does not fit."""
@@ -66,7 +71,9 @@ class AfeDriverNode(BmsNode):
                 f"{self.get_name()}: another driver of the pack {pack.file.serial} is on {self._channel}: "
                 "the two would send against each other. End it, or give this pack its own serial or bus."
             )
-        self._driver = PackDriver(pack, self._channel, simulated=simulated)
+        self._driver = PackDriver(
+            pack, self._channel, simulated=simulated, listen_only=bool(self.value("listen_only"))
+        )
         for warning in self._driver.decoder.warnings:
             self.get_logger().warning(f"{pack.path}: {warning}")
         self.stop_deadline_s = pack.file.longest_opening_s + 1.0
@@ -92,7 +99,7 @@ class AfeDriverNode(BmsNode):
         self._monitor = self.create_client(RequestState, "request_state")
         self.every(0.05, self._watch)
         self.every(1.0, self._say)
-        self._bus_message = ""
+        self._bus_message = self._late_polls = ""
         self._loop = BusLoop(
             self._driver,
             self._bus,
@@ -181,13 +188,18 @@ class AfeDriverNode(BmsNode):
             )
         received, rejected = self._driver.decoder.totals()
         level = 0 if state == BusState.OK else 1 if state == BusState.CONNECTING else 2
+        polls, late = self._driver.poll_reports(self.monotonic_s())
+        if late != self._late_polls:
+            self._late_polls = late
+            self.get_logger().warning(late) if late else self.get_logger().info("all polls are answered")
         self.diagnostic(
-            level,
-            text or "frames of the pack arrive",
+            max(level, 1) if late else level,
+            text or late or "frames of the pack arrive",
             bus=self._channel,
             bus_state=state.name,
             frames_received=received,
             frames_rejected=rejected,
+            **polls,
             contactors_commanded="closed" if self._driver.encoder.opened_since_s is None else "open",
         )
 
