@@ -66,6 +66,7 @@ def test_conversions_cover_every_field_and_come_back() -> None:
         ("State", "BmsState", ""),
         ("Level", "Fault", "LEVEL_"),
         ("FaultState", "Fault", "STATE_"),
+        ("GridEventKind", "GridEvent", ""),
     ],
 )
 def test_enumerations_equal_the_message_constants(enumeration: str, message: str, prefix: str) -> None:

@@ -53,6 +53,7 @@ __all__ = [
     "Contactors",
     "Device",
     "FaultTiming",
+    "GatewayQuantity",
     "LimitTriple",
     "Limits",
     "LimpHome",
@@ -65,6 +66,12 @@ __all__ = [
     "TemperatureSensor",
     "load_pack",
 ]
+
+
+GatewayQuantity = Literal[
+    "ignition", "interlock", "emergency_stop", "charging_plug", "actuator_feedback", "auxiliary_power_w"
+]
+"""What a gateway can bring into the measurement."""
 
 
 class Module(StrictModel):
@@ -212,11 +219,25 @@ class PackFile(StrictModel):
     """Own timing of rows of the fault table, by identifier without the level."""
     estimation_method: Literal["auto", "ekf_2rc", "sigma_point", "coulomb_counting"] = "auto"
     """State of charge; ``auto``: the EKF, which is the more accurate on every chemistry measured."""
+    gateway_inputs: tuple[GatewayQuantity, ...] = ()
+    """What does not come over the pack's own bus, but from vehicle_gateway or actuator_driver (topics
+    vehicle_inputs, actuator_feedback); the driver puts it into the measurement. Each needs a maximum age."""
     device: Device
 
     @model_validator(mode="after")
     def _complete(self) -> PackFile:
         sizes = self.sizes()
+        for number, quantity in enumerate(self.gateway_inputs):
+            if quantity not in self.measurement.max_age_s:
+                raise ValueError(
+                    f"gateway_inputs[{number}] is {quantity}, which has no maximum age: add it to "
+                    "measurement.max_age_s"
+                )
+            if any(entry.to == quantity for entry in self.device.signals):
+                raise ValueError(
+                    f"gateway_inputs[{number}] is {quantity}, which device.signals maps as well: it has one "
+                    "source, remove one of the two"
+                )
         for number, entry in enumerate(self.device.signals):
             if entry.to not in self.measurement.max_age_s and entry.max_age_s is None:
                 raise ValueError(
@@ -268,8 +289,8 @@ class PackFile(StrictModel):
         return waiting_s + max(check_s, contactors.weld_check_s) + contactors.opening_time_s
 
     def mapped(self, quantity: str) -> bool:
-        """Tell whether the device gives this quantity."""
-        return any(entry.to == quantity for entry in self.device.signals)
+        """Tell whether the device, or a gateway, gives this quantity."""
+        return quantity in self.gateway_inputs or any(entry.to == quantity for entry in self.device.signals)
 
     def max_age_s(self, entry: SignalMap) -> float:
         """Give the age at which a value of this entry is stale."""

@@ -18,6 +18,7 @@ from typing_extensions import Self
 __all__ = [
     "NO_SCAN",
     "UNKNOWN",
+    "ActuatorFeedback",
     "BalancingCommand",
     "BmsStatus",
     "BusState",
@@ -27,14 +28,19 @@ __all__ = [
     "DiagnosisFinding",
     "FaultState",
     "FinalLimits",
+    "GridEvent",
+    "GridEventKind",
     "Level",
     "PackMeasurement",
     "PowerLimits",
+    "PowerSetpoint",
+    "SiteMeter",
     "State",
     "StateOfCharge",
     "StateOfHealth",
     "ThermalCommand",
     "Validity",
+    "VehicleInputs",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -98,6 +104,16 @@ class FaultState(IntEnum):
     PENDING = 0
     ACTIVE = 1
     LATCHED = 2
+
+
+class GridEventKind(IntEnum):
+    """What the grid enforces; equal to the constants of GridEvent.msg."""
+
+    NONE = 0
+    CURTAILMENT = 1
+    DISCONNECTED = 2
+    FAULT = 3
+    UNREACHABLE = 4
 
 
 def _nan() -> float:
@@ -402,5 +418,76 @@ class ChargeCommand:
     enable: bool
     voltage_v: float
     current_a: float
+    reason: str
+    valid_for_s: float
+
+
+@dataclass
+class VehicleInputs:
+    """What the vehicle says and asks for (VehicleInputs.msg); UNKNOWN and NaN where nothing fresh came."""
+
+    valid_for_s: float
+    ignition: int = UNKNOWN
+    interlock: int = UNKNOWN
+    emergency_stop: int = UNKNOWN
+    charging_plug: int = UNKNOWN
+    wanted_state: int = UNKNOWN
+    crash_latched: bool = False
+    pilot_current_a: float = field(default_factory=_nan)
+    reason: str = ""
+
+
+@dataclass
+class ActuatorFeedback:
+    """What actuators on their own bus were told and report (ActuatorFeedback.msg)."""
+
+    names: list[str]
+    commanded: FloatArray
+    feedback: FloatArray
+    charger_enabled: bool
+    charger_voltage_commanded_v: float
+    charger_current_commanded_a: float
+    charger_voltage_v: float
+    charger_current_a: float
+    auxiliary_power_w: float
+    problems: list[str]
+    reason: str
+    valid_for_s: float
+
+
+@dataclass
+class PowerSetpoint:
+    """Power that the pack shall take (positive) or give at its inverter (PowerSetpoint.msg)."""
+
+    power_w: float
+    source: str
+    reason: str
+    valid_for_s: float
+
+
+@dataclass
+class SiteMeter:
+    """What flows at the grid connection (SiteMeter.msg); positive: drawn from the grid."""
+
+    power_w: float
+    phase_power_w: FloatArray
+    phase_voltage_v: FloatArray
+    phase_current_a: FloatArray
+    frequency_hz: float
+    energy_imported_wh: float
+    energy_exported_wh: float
+    meter: str
+    reason: str
+    valid_for_s: float
+
+
+@dataclass
+class GridEvent:
+    """What the grid or its operator enforces (GridEvent.msg); powers are magnitudes."""
+
+    kind: int
+    charge_power_w: float
+    discharge_power_w: float
+    source: str
     reason: str
     valid_for_s: float

@@ -30,6 +30,8 @@ __all__ = [
     "MEASUREMENT",
     "STATE",
     "Conversion",
+    "actuator_feedback_from_msg",
+    "actuator_feedback_to_msg",
     "balancing_command_from_msg",
     "balancing_command_to_msg",
     "cell_diagnosis_from_msg",
@@ -39,12 +41,18 @@ __all__ = [
     "contactor_command_from_msg",
     "contactor_command_to_msg",
     "duration_to_msg",
+    "grid_event_from_msg",
+    "grid_event_to_msg",
     "limits_from_msg",
     "limits_to_msg",
     "measurement_from_msg",
     "measurement_to_msg",
     "power_limits_from_msg",
     "power_limits_to_msg",
+    "power_setpoint_from_msg",
+    "power_setpoint_to_msg",
+    "site_meter_from_msg",
+    "site_meter_to_msg",
     "state_from_msg",
     "state_of_charge_from_msg",
     "state_of_charge_to_msg",
@@ -55,10 +63,12 @@ __all__ = [
     "thermal_command_to_msg",
     "time_from_msg",
     "time_to_msg",
+    "vehicle_inputs_from_msg",
+    "vehicle_inputs_to_msg",
     "within_float32",
 ]
 
-_UNIT = re.compile(r"_(m3_per_s|degc|ohm|ah|wh|pa|v|a|w|s)$")
+_UNIT = re.compile(r"_(m3_per_s|degc|ohm|ah|wh|pa|hz|v|a|w|s)$")
 _TYPE_CODES = {
     "float": ("f", np.float32),
     "double": ("d", np.float64),
@@ -208,6 +218,11 @@ CONTACTORS = Conversion(types.ContactorCommand, messages.ContactorCommand)
 _BALANCING = Conversion(types.BalancingCommand, messages.BalancingCommand)
 _THERMAL = Conversion(types.ThermalCommand, messages.ThermalCommand)
 _CHARGE = Conversion(types.ChargeCommand, messages.ChargeCommand)
+_ACTUATORS = Conversion(types.ActuatorFeedback, messages.ActuatorFeedback)
+_GRID = Conversion(types.GridEvent, messages.GridEvent)
+_SETPOINT = Conversion(types.PowerSetpoint, messages.PowerSetpoint)
+_METER = Conversion(types.SiteMeter, messages.SiteMeter)
+_VEHICLE = Conversion(types.VehicleInputs, messages.VehicleInputs)
 
 
 def measurement_to_msg(value: types.PackMeasurement, pack_serial: str) -> messages.PackMeasurement:
@@ -322,3 +337,53 @@ def charge_command_to_msg(value: types.ChargeCommand, header: Header) -> message
 def charge_command_from_msg(message: messages.ChargeCommand) -> types.ChargeCommand:
     """Convert a message to a charge command."""
     return _CHARGE.from_msg(message)  # type: ignore[no-any-return]
+
+
+def actuator_feedback_to_msg(value: types.ActuatorFeedback, header: Header) -> messages.ActuatorFeedback:
+    """Convert a feedback of actuators to its message."""
+    return _ACTUATORS.to_msg(value, header)
+
+
+def actuator_feedback_from_msg(message: messages.ActuatorFeedback) -> types.ActuatorFeedback:
+    """Convert a message to a feedback of actuators."""
+    return _ACTUATORS.from_msg(message)  # type: ignore[no-any-return]
+
+
+def grid_event_to_msg(value: types.GridEvent, header: Header) -> messages.GridEvent:
+    """Convert a event of the grid to its message."""
+    return _GRID.to_msg(value, header)
+
+
+def grid_event_from_msg(message: messages.GridEvent) -> types.GridEvent:
+    """Convert a message to a event of the grid."""
+    return _GRID.from_msg(message)  # type: ignore[no-any-return]
+
+
+def power_setpoint_to_msg(value: types.PowerSetpoint, header: Header) -> messages.PowerSetpoint:
+    """Convert a setpoint to its message."""
+    return _SETPOINT.to_msg(value, header)
+
+
+def power_setpoint_from_msg(message: messages.PowerSetpoint) -> types.PowerSetpoint:
+    """Convert a message to a setpoint."""
+    return _SETPOINT.from_msg(message)  # type: ignore[no-any-return]
+
+
+def site_meter_to_msg(value: types.SiteMeter, header: Header) -> messages.SiteMeter:
+    """Convert a reading of the site's meter to its message."""
+    return _METER.to_msg(value, header)
+
+
+def site_meter_from_msg(message: messages.SiteMeter) -> types.SiteMeter:
+    """Convert a message to a reading of the site's meter."""
+    return _METER.from_msg(message)  # type: ignore[no-any-return]
+
+
+def vehicle_inputs_to_msg(value: types.VehicleInputs, header: Header) -> messages.VehicleInputs:
+    """Convert a word of the vehicle to its message."""
+    return _VEHICLE.to_msg(value, header)
+
+
+def vehicle_inputs_from_msg(message: messages.VehicleInputs) -> types.VehicleInputs:
+    """Convert a message to a word of the vehicle."""
+    return _VEHICLE.from_msg(message)  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""What a vehicle is told and what it asks for, without bus and without ROS."""
