@@ -315,5 +315,13 @@ def soh(context: typer.Context) -> None:
     commands(args=context.args, prog_name="openbms soh")
 
 
+@app.command(context_settings=_PASS_ON, add_help_option=False)
+def can(context: typer.Context) -> None:
+    """CAN: replay recorded logs through driver and safety core, without ROS."""
+    from openbms_bringup.cli.can import can as commands
+
+    commands(args=context.args, prog_name="openbms can")
+
+
 if __name__ == "__main__":
     app()

@@ -1,0 +1,1 @@
+"""`openbms can replay`: a log through the driver and the safety core, into a table, or onto a bus."""
