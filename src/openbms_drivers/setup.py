@@ -23,6 +23,7 @@ setup(
     entry_points={
         "console_scripts": [
             "afe_driver = openbms_drivers.ros.afe_driver_node:main",
+            "vehicle_gateway = openbms_drivers.ros.vehicle_gateway_node:main",
         ],
     },
 )

@@ -15,6 +15,9 @@ from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_resource
+from openbms_drivers.gateway.gateway_file import load_gateway
+from openbms_drivers.vehicle.inputs import INPUT_QUANTITIES
+from openbms_drivers.vehicle.outputs import OUTPUT_VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "src" / "openbms_bringup" / "config"
@@ -87,6 +90,9 @@ def test_every_message_that_a_pack_asks_for_is_in_its_dbc(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(DEVICES.glob("*/*.dbc")), ids=_name)
 def test_every_message_of_a_shipped_dbc_is_used_by_a_shipped_pack(path: Path) -> None:
     used: set[str] = set()
+    if (path.parent / "gateway.yaml").is_file():
+        device = load_gateway(str(path.parent / "gateway.yaml"), INPUT_QUANTITIES, OUTPUT_VALUES).file.device
+        used |= {entry.message for entry in (*device.signals, *device.commands)}
     for file in PACKS:
         pack = load_pack(file)
         if find_resource(pack.file.device.dbc, pack.path).resolve() == path.resolve():

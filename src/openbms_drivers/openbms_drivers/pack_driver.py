@@ -16,6 +16,7 @@ from openbms_drivers.bus_health import BusHealth
 from openbms_drivers.command_encoder import CommandEncoder
 from openbms_drivers.database import Database, frame_key
 from openbms_drivers.frame import ERROR, REMOTE, Frame
+from openbms_drivers.gateway_inputs import GatewayInputs
 from openbms_drivers.polling.polled import Polled
 from openbms_drivers.scan import ScanAssembler
 from openbms_drivers.signal_decoder import SignalDecoder
@@ -70,6 +71,7 @@ class PackDriver:
                 f"{', '.join(known)}.",
             )
         self.decoder = SignalDecoder(pack, self.database)
+        self.gateway_inputs = GatewayInputs(pack.file, self.decoder.table)
         self.scan = ScanAssembler(pack.file, self.decoder, "stamp" if simulated else "monotonic")
         self.encoder = CommandEncoder(pack, self.database)
         self.health = BusHealth(bus_name, device.bitrate_bit_per_s, device.silent_after_s)

@@ -96,6 +96,13 @@ class AfeDriverNode(BmsNode):
             ("contactor_command", wire.COMMAND, arbiter.set_contactors),
         ):
             self.listen(name, self._taker(name, quick.decode, take), raw=quick.raw)
+        gateways = self._driver.gateway_inputs
+        for name, read, take in (
+            ("vehicle_inputs", convert.vehicle_inputs_from_msg, gateways.take_vehicle),
+            ("actuator_feedback", convert.actuator_feedback_from_msg, gateways.take_actuators),
+        ):
+            if gateways.needs(name):
+                self.listen(name, self._taker(name, read, take))
         self._monitor = self.create_client(RequestState, "request_state")
         self.every(0.05, self._watch)
         self.every(1.0, self._say)

@@ -54,7 +54,8 @@ OUTPUT_VALUES = frozenset(
         "shutdown_in_s", "state", "state_expired", "contactors_closed", "zero_current_requested",
         "opening_deadline_s", "charge_allowed", "discharge_allowed", "current_a", "voltage_v", "power_w",
         "link_voltage_v", "cell_voltage_min_v", "cell_voltage_max_v", "temperature_min_degc",
-        "temperature_max_degc", "insulation_ohm", "fault_level", "fault_count", "crash_latched", "request_answer",
+        "temperature_max_degc", "insulation_ohm", "fault_level", "fault_count", "crash_latched",
+        "request_answer",
         *(f"fault_{name}" for name in _GROUP_NAMES),
     }
 )  # fmt: skip

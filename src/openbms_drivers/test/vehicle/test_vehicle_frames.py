@@ -33,7 +33,8 @@ def limits(**values: Any) -> FinalLimits:
     given: dict[str, Any] = {
         "charge_current_a": 25.3, "discharge_current_a": 180.0, "charge_power_w": 9_000.0,
         "discharge_power_w": 61_000.0, "charge_reason": "temperature_low",
-        "discharge_reason": "estimator:cell", "explanation": "", "limp_home": False, "shutdown_in_s": math.nan, "valid_for_s": 0.5,
+        "discharge_reason": "estimator:cell", "explanation": "", "limp_home": False,
+        "shutdown_in_s": math.nan, "valid_for_s": 0.5,
     }  # fmt: skip
     return FinalLimits(**{**given, **values})
 
