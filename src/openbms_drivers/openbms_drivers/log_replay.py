@@ -32,10 +32,12 @@ class LogReplay:
 
     Attributes
     ----------
-    frames, decoded, refused, other, foreign, errors, remote : int
-        Frames; those of the pack that were taken and refused; those that the DBC has and the pack file does
-        not map; those that the DBC does not have; error frames; remote frames. The last six add up to the
-        first.
+    frames, decoded, refused, polls, other, foreign, errors, remote : int
+        Frames; those of the pack that were taken and refused; those of polls; those that the DBC has and the
+        pack file does not map; those that the DBC does not have; error frames; remote frames. The last seven
+        add up to the first.
+    answers, answers_refused : int
+        Whole answers to polls, put together from their frames.
     scans : int
         Scans that were closed.
     digest : ScanDigest
@@ -46,24 +48,17 @@ class LogReplay:
 
     def __init__(self, driver: PackDriver, on_scan: OnScan | None = None) -> None:
         self.driver = driver
-        self.frames = self.other = self.foreign = self.errors = self.remote = 0
+        self.frames = self.decoded = self.refused = self.polls = 0
+        self.other = self.foreign = self.errors = self.remote = 0
+        self.answers = self.answers_refused = 0
         self.scans = 0
         self.digest = ScanDigest()
         self.ledger = Ledger(driver.decoder)
         self._on_scan = on_scan
+        answered = {poll.message for poll in driver.pack.file.device.polls}
+        self._answering = [plan for plan in driver.decoder.plans if plan.name in answered]
         self._first_s: float | None = None
         self._last = Frame(0, b"")
-
-    @property
-    def decoded(self) -> int:
-        """Frames of the pack that were taken."""
-        received, refused = self.driver.decoder.totals()
-        return received - refused
-
-    @property
-    def refused(self) -> int:
-        """Frames of the pack that were refused: length, checksum or counter."""
-        return self.driver.decoder.totals()[1]
 
     @property
     def duration_s(self) -> float:
@@ -95,6 +90,9 @@ class LogReplay:
                 self.remote += 1
             self._scan(driver.receive(frame), at_s)
             return
+        if driver.polled is not None and frame.key in driver.polled.keys:
+            self._take_poll(frame)
+            return
         plan = driver.decoder.plan(frame.key)
         if plan is None:
             self.foreign += 1
@@ -107,8 +105,24 @@ class LogReplay:
         else:
             refused = plan.rejected
             scan = driver.receive(frame)
-            self.ledger.frame(plan, frame, accepted=plan.rejected == refused)
+            accepted = plan.rejected == refused
+            self.decoded += accepted
+            self.refused += not accepted
+            self.ledger.frame(plan, frame, accepted=accepted)
             self._scan(scan, at_s)
+
+    def _take_poll(self, frame: Frame) -> None:
+        """Feed a frame of a question that somebody asked, or of its answer."""
+        self.polls += 1
+        before = [(plan.received, plan.rejected) for plan in self._answering]
+        scan = self.driver.receive(frame)
+        for plan, (received, rejected) in zip(self._answering, before, strict=True):
+            if plan.received > received:
+                accepted = plan.rejected == rejected
+                self.answers += 1
+                self.answers_refused += not accepted
+                self.ledger.answer(plan, frame.monotonic_s, accepted=accepted)
+        self._scan(scan, frame.monotonic_s)
 
     def _scan(self, scan: PackMeasurement | None, closed_s: float) -> None:
         if scan is None:
@@ -126,6 +140,9 @@ class LogReplay:
             "frames": self.frames,
             "decoded": self.decoded,
             "refused": self.refused,
+            "of_polls": self.polls,
+            "answers_to_polls": self.answers,
+            "answers_refused": self.answers_refused,
             "not_mapped": self.other,
             "foreign": self.foreign,
             "error_frames": self.errors,

@@ -72,7 +72,7 @@ def _through_driver(
     from openbms_drivers.log_replay import LogReplay
     from openbms_drivers.pack_driver import PackDriver
 
-    driver = PackDriver(pack, f"log:{log_path.name}")
+    driver = PackDriver(pack, f"log:{log_path.name}", listen_only=True)
     decoder = driver.decoder
     verdicts = LogVerdicts(pack)
 
@@ -120,7 +120,7 @@ def _through_driver(
 def _doubts(run: Any) -> list[str]:
     """Say what a person should look at."""
     notes = []
-    if run.frames and not run.decoded:
+    if run.frames and not run.decoded and not run.answers:
         known = "but the DBC has others of them" if run.other else "nor has the DBC any other of them"
         notes.append(
             f"no frame of the log is one that the pack file maps, {known}: wrong pack file, wrong bus of the "
@@ -146,7 +146,8 @@ def _print(told: dict[str, Any]) -> None:
 
     head = Table(title=f"{told['log']} ({told['format']}) with {told['pack']}", show_header=False)
     for key in (
-        "began", "channel", "duration_s", "frames", "decoded", "refused", "not_mapped", "foreign",
+        "began", "channel", "duration_s", "frames", "decoded", "refused", "of_polls", "answers_to_polls",
+        "not_mapped", "foreign",
         "error_frames", "remote_frames", "bad_values", "scans",
     ):  # fmt: skip
         head.add_row(key.replace("_", " "), str(told[key] if told[key] is not None else "not dated"))

@@ -122,16 +122,22 @@ class Ledger:
 
     def frame(self, plan: MessagePlan, frame: Frame, *, accepted: bool) -> None:
         """Take a frame of the pack that the driver has just decoded or refused."""
-        at_s = frame.monotonic_s
-        self._messages[plan.name].came(at_s)
-        if not accepted:
-            return
-        table, signals = self._table, self._signals
         if plan.by_cantools:
-            slots = [slot for slot in plan.slots if table.heard_at[slot] == at_s]
-        else:
-            slots = []
+            self.answer(plan, frame.monotonic_s, accepted=accepted)
+            return
+        slots: list[int] = []
+        if accepted:
             _slots(plan.root, frame.data[: plan.length], slots)
+        self._take(plan, frame.monotonic_s, slots)
+
+    def answer(self, plan: MessagePlan, at_s: float, *, accepted: bool) -> None:
+        """Take a message that the driver has just put together and decoded or refused."""
+        heard_at = self._table.heard_at
+        self._take(plan, at_s, [slot for slot in plan.slots if accepted and heard_at[slot] == at_s])
+
+    def _take(self, plan: MessagePlan, at_s: float, slots: list[int]) -> None:
+        self._messages[plan.name].came(at_s)
+        table, signals = self._table, self._signals
         for slot in slots:
             signal = signals[slot]
             signal.came(at_s)
