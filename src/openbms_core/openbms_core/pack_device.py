@@ -153,7 +153,7 @@ class Checksum(StrictModel):
 
     signal: Name
     kind: Name
-    """A named kind (docs/how-to/add-a-pack.md), ``crc`` with the parameters below, or a class of yours:
+    """A kind of :mod:`openbms_core.frame_integrity`, ``crc`` with the parameters below, or a class of yours:
     ``module:Class`` of an installed module, ``file.py:Class`` of a file beside the pack file."""
     data_id: _DataId | None = None
     """Added behind the data before the checksum is computed, as AUTOSAR E2E does."""
