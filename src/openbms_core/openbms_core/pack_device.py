@@ -86,6 +86,9 @@ CommandQuantity = Literal[
 ]
 """What can be sent to a device."""
 
+StateName = Literal["STANDBY", "DRIVE", "CHARGE", "CONNECTED"]
+"""States that can be requested."""
+
 _DataId = Annotated[Integer, Field(ge=0, le=0xFFFF)]
 _Register = Annotated[Integer, Field(ge=0, le=0xFFFF_FFFF)]
 
@@ -236,6 +239,17 @@ class CommandSignal(StrictModel):
     first_index: Index = 0
     scale: Number = 1.0
     offset: Number = 0.0
+    states: dict[StateName, Number] = Field(default_factory=dict)
+    """With source ``requested_state``: what the device calls each state. Those that are not named are
+    ``offset``. Absent: the numbers of BmsState.msg."""
+
+    @model_validator(mode="after")
+    def _of_states(self) -> CommandSignal:
+        if self.states and self.source != "requested_state":
+            raise ValueError(
+                f"states is for source requested_state, but source is '{self.source}': remove it, or correct it"
+            )
+        return self
 
 
 class CommandMap(StrictModel):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openbms_core.pack import CommandMap, CommandSignal, LoadedPack
+from openbms_core.types import State
 from openbms_drivers.arbitration import Arbiter, Outputs
 from openbms_drivers.bit_field import BitField
 from openbms_drivers.database import Database
@@ -36,6 +37,8 @@ class _Filled:
     offset: float
     lowest: float
     highest: float
+    states: dict[int, float] = field(default_factory=dict)
+    """Value for each requested state, where the device has its own."""
 
 
 @dataclass
@@ -200,7 +203,8 @@ class CommandEncoder:
                 first = -bits.sign
                 ends = (first * scale + offset, (first + bits.mask) * scale + offset)
                 lowest, highest = min(ends), max(ends)
-            filled.append(_Filled(name, item.source, index, item.scale, item.offset, lowest, highest))
+            states = {int(State[state]): value for state, value in item.states.items()}
+            filled.append(_Filled(name, item.source, index, item.scale, item.offset, lowest, highest, states))
         return filled
 
     @property
@@ -274,7 +278,9 @@ class CommandEncoder:
         values = []
         for item in message.signals:
             value = item.offset
-            if item.source is not None:
+            if item.states:
+                value = item.states.get(outputs.requested_state, value)
+            elif item.source is not None:
                 value += item.scale * outputs.value(item.source, item.index)
             values.append(min(max(value, item.lowest), item.highest) if value == value else 0.0)
         return values
