@@ -247,7 +247,8 @@ class CommandSignal(StrictModel):
     def _of_states(self) -> CommandSignal:
         if self.states and self.source != "requested_state":
             raise ValueError(
-                f"states is for source requested_state, but source is '{self.source}': remove it, or correct it"
+                f"states is for source requested_state, but source is '{self.source}': remove it, or correct "
+                "the source"
             )
         return self
 
@@ -286,6 +287,9 @@ class Device(StrictModel):
     """Folder in openbms_drivers/devices; ``generic`` for a DBC that needs no code of its own."""
     dbc: Name
     """Path relative to the pack file, or ``package://openbms_drivers/…`` for a shipped one."""
+    more_dbc: tuple[Name, ...] = ()
+    """DBCs of further devices on the same bus, such as a current sensor: their messages are mapped and sent
+    as those of ``dbc``. No two may have a message of the same name or identifier."""
     bitrate_bit_per_s: Count = 500_000
     silent_after_s: Positive = 1.0
     """Without a frame of the pack for this long the bus counts as silent."""

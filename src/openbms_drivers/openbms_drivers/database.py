@@ -16,7 +16,7 @@ from openbms_core.config_file import ConfigError, read_yaml
 from openbms_core.pack import LoadedPack
 from openbms_core.resources import find_resource
 from openbms_drivers.bit_field import BitField
-from openbms_drivers.dbc_file import read_dbc
+from openbms_drivers.dbc_file import DbcFile, read_dbc
 
 __all__ = ["Database", "frame_key", "identifier_mask"]
 
@@ -76,19 +76,50 @@ class Database:
 
     def __init__(self, pack: LoadedPack) -> None:
         self.pack = pack
-        reference = pack.file.device.dbc
+        device = pack.file.device
+        self.path, self.file = self._read(device.dbc, ("device", "dbc"), "device.dbc")
+        self.messages: dict[str, Any] = {message.name: message for message in self.file.database.messages}
+        self._files = dict.fromkeys(self.messages, self.file)
+        for number, reference in enumerate(device.more_dbc):
+            self._join(reference, ("device", "more_dbc", number), f"device.more_dbc[{number}]")
+
+    def _read(self, reference: str, location: tuple[Hashable, ...], where: str) -> tuple[Path, DbcFile]:
         try:
-            self.path: Path = find_resource(reference, beside=pack.path)
+            path = find_resource(reference, beside=self.pack.path)
         except ConfigError as error:
-            raise self.error(("device", "dbc"), f"device.dbc: {error}") from None
+            raise self.error(location, f"{where}: {error}") from None
         try:
             # not strict: real DBCs have signals that overlap or reach beyond their message; only mapped ones
             # must be right
-            self.file = read_dbc(self.path)
+            return path, read_dbc(path)
         except ConfigError as error:
-            raise self.error(("device", "dbc"), f"device.dbc: {error}") from error
-        self._database: Any = self.file.database
-        self.messages: dict[str, Any] = {message.name: message for message in self._database.messages}
+            raise self.error(location, f"{where}: {error}") from error
+
+    def _join(self, reference: str, location: tuple[Hashable, ...], where: str) -> None:
+        """Add the messages of a further device on the bus."""
+        path, file = self._read(reference, location, where)
+        taken = {frame_key(message): message.name for message in self.messages.values()}
+        for message in file.database.messages:
+            if message.name in self.messages:
+                raise self.error(
+                    location,
+                    f"{where}: {path.name} and {self._files[message.name].path.name} both have a message "
+                    f"'{message.name}'. Rename it in one of them.",
+                )
+            other = taken.get(frame_key(message))
+            if other is not None:
+                raise self.error(
+                    location,
+                    f"{where}: message '{message.name}' of {path.name} has the identifier "
+                    f"{message.frame_id:#x} of '{other}' of {self._files[other].path.name}: on one bus "
+                    "nobody can tell them apart. Give one device another identifier, or a bus of its own.",
+                )
+            self.messages[message.name] = message
+            self._files[message.name] = file
+
+    def place(self, message: Any, name: str) -> str:
+        """Say where a signal stands: file and line."""
+        return self._files[message.name].place(message, name)
 
     @cached_property
     def _lines(self) -> dict[tuple[Hashable, ...], int]:
@@ -121,7 +152,8 @@ class Database:
         if found is None:
             raise self.error(
                 location,
-                f"{where}: {self.path.name} has no message '{name}'. {self._closest(name, self.messages)}",
+                f"{where}: {' and '.join(dict.fromkeys(file.path.name for file in self._files.values()))} "
+                f"has no message '{name}'. {self._closest(name, self.messages)}",
             )
         if found.is_container:
             raise self.error(location, f"{where}: message '{name}' is a container, which is not supported.")
@@ -138,14 +170,14 @@ class Database:
                 except ValueError as error:
                     raise self.error(
                         location,
-                        f"{where}: {message.name}.{name} ({self.file.place(message, name)}) is broken: "
+                        f"{where}: {message.name}.{name} ({self.place(message, name)}) is broken: "
                         f"{error}. Correct the DBC.",
                     ) from None
         names = [signal.name for signal in message.signals]
         raise self.error(
             location,
-            f"{where}: message {message.name} of {self.path.name} has no signal '{name}'. "
-            f"{self._closest(name, names)}",
+            f"{where}: message {message.name} of {self._files[message.name].path.name} has no signal "
+            f"'{name}'. {self._closest(name, names)}",
         )
 
     def multiplexing(self, message: Any, signal: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -194,8 +226,8 @@ class Database:
                     raise self.error(
                         mapped[later.name],
                         f"{wheres[later.name]}: {message.name}.{signal.name} "
-                        f"({self.file.place(message, signal.name)}) and {other.name} "
-                        f"({self.file.place(message, other.name)}) share bit {min(shared)}"
+                        f"({self.place(message, signal.name)}) and {other.name} "
+                        f"({self.place(message, other.name)}) share bit {min(shared)}"
                         + (f" to {max(shared)}" if len(shared) > 1 else "")
                         + ", so one of them is wrong. Correct its start bit or length in the DBC, or map "
                         "only one of them.",

@@ -1,4 +1,4 @@
-"""foxBMS 2: frames from the formulas of its layout, its own check of the state request, and who protects on what."""
+"""foxBMS 2: frames from the formulas of its layout, its own check of the state request, what protects."""
 
 from __future__ import annotations
 
@@ -228,8 +228,8 @@ def test_states_belong_to_requested_state() -> None:
 def timing_errors(times_s: list[float]) -> int:
     """Give the peak of foxBMS's error counter (can.c, CAN_CheckCanTiming; diag_cfg.c: it opens at 100).
 
-    Every 10 ms: good where the last two requests are 95 to 105 ms apart and the last one is at most 105 ms old.
-    Times are ticks of 1 ms there.
+    Every 10 ms: good where the last two requests are 95 to 105 ms apart and the last one is at most 105 ms
+    old. Times are ticks of 1 ms there.
     """
     ticks = [int(1000.0 * time_s) for time_s in times_s]
     counter = peak = last = 0
