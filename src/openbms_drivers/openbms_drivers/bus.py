@@ -29,6 +29,9 @@ _SEND_TIMEOUT_S = 0.2
 _QUEUE_TIMEOUT_S = 0.02
 """A transmit queue that is full stays full while nobody acknowledges."""
 _PLAUSIBLE_DELAY_S = 0.5
+_RECEIVE_BUFFER_BYTES = 4 << 20
+_RECEIVE_BUFFER_FORCE = 33
+"""SO_RCVBUFFORCE of linux/asm-generic/socket.h, which Python's socket module does not name."""
 _EMPTY_READS_BEFORE_CHECK = 3
 _LONGEST_WAIT_S = 0.01
 """An interface without a file descriptor cannot be woken: it is asked this often."""
@@ -130,12 +133,24 @@ class Bus:
         self._empty_reads = 0
         self._socket = getattr(self._bus, "_SocketCanDaemonBus__socket", None)
         self._poll = self._poll_of(self._socket or self._bus)
+        if self.interface == "socketcan":
+            self._enlarge_buffer()
         if self._socket is not None:
             with contextlib.suppress(
                 OSError
             ):  # a server that hangs must not hang the loop that sends the heartbeat
                 limit = struct.pack("ll", 0, int(_SEND_TIMEOUT_S * 1e6))
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def _enlarge_buffer(self) -> None:
+        """Ask for a larger queue in the kernel: the usual one holds some hundred frames."""
+        kernel: Any = getattr(self._bus, "socket", None)
+        for option in (_RECEIVE_BUFFER_FORCE, socket.SO_RCVBUF):  # beyond rmem_max only with CAP_NET_ADMIN
+            try:
+                kernel.setsockopt(socket.SOL_SOCKET, option, _RECEIVE_BUFFER_BYTES)
+            except (AttributeError, OSError):
+                continue
+            return
 
     def _poll_of(self, source: Any) -> select.poll | None:
         """Give what waits for a frame or to be woken; None where the interface has no file descriptor."""

@@ -178,6 +178,8 @@ class BusLoop:
         self._retry_s = min(2.0 * self._retry_s, _LAST_RETRY_S)
 
     def _due_s(self) -> float:
+        if self._driver.listen_only:  # what is never sent is not waited for either
+            return math.inf
         return max(self._driver.encoder.next_due_s(), self._send_again_s)
 
     def _send_due(self) -> None:

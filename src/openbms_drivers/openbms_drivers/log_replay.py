@@ -59,6 +59,7 @@ class LogReplay:
         self._answering = [plan for plan in driver.decoder.plans if plan.name in answered]
         self._first_s: float | None = None
         self._last = Frame(0, b"")
+        self._heard = False
 
     @property
     def duration_s(self) -> float:
@@ -82,47 +83,76 @@ class LogReplay:
             while (due_s := driver.scan.deadline_s) < at_s:
                 self._scan(driver.tick(due_s, self._last.stamp_s + due_s - self._last.monotonic_s), due_s)
         self._last = frame
+        self._take(frame)
+
+    def feed_recorded(self, frames: list[Frame], closed_s: float, closed_stamp_s: float) -> None:
+        """Feed the frames of one scan that was recorded, and close it when it was closed.
+
+        Parameters
+        ----------
+        frames : list of Frame
+            As they were received; none for a scan in which nothing came.
+        closed_s, closed_stamp_s : float
+            When it was closed: monotonic, and ROS time [s].
+        """
+        driver = self.driver
+        if self._first_s is None:
+            self._first_s = frames[0].monotonic_s if frames else closed_s
+            driver.start(self._first_s)
+        if frames and not self._heard:
+            self._heard = True
+            driver.health.opened(frames[0].monotonic_s)
+        before = self.scans
+        for frame in frames:
+            self._last = frame
+            self._take(frame, lambda: closed_s)
+        if self.scans == before:  # by time: no frame of it asked for that
+            self._scan(driver.scan.close(closed_s, closed_stamp_s, *driver.health.judge(closed_s)), closed_s)
+
+    def _take(self, frame: Frame, now_s: Callable[[], float] | None = None) -> None:
+        driver, at_s = self.driver, frame.monotonic_s
+        closed_s = at_s if now_s is None else max(now_s(), at_s)
         self.frames += 1
         if frame.flags & (ERROR | REMOTE):
             if frame.flags & ERROR:
                 self.errors += 1
             else:
                 self.remote += 1
-            self._scan(driver.receive(frame), at_s)
+            self._scan(driver.receive(frame, now_s), closed_s)
             return
         if driver.polled is not None and frame.key in driver.polled.keys:
-            self._take_poll(frame)
+            self._take_poll(frame, now_s, closed_s)
             return
         plan = driver.decoder.plan(frame.key)
         if plan is None:
             self.foreign += 1
             self.ledger.foreign[frame.key] += 1
-            self._scan(driver.receive(frame), at_s)
+            self._scan(driver.receive(frame, now_s), closed_s)
         elif not plan.mapped:
             self.other += 1
             self.ledger.other(plan, at_s)
-            self._scan(driver.receive(frame), at_s)
+            self._scan(driver.receive(frame, now_s), closed_s)
         else:
             refused = plan.rejected
-            scan = driver.receive(frame)
+            scan = driver.receive(frame, now_s)
             accepted = plan.rejected == refused
             self.decoded += accepted
             self.refused += not accepted
             self.ledger.frame(plan, frame, accepted=accepted)
-            self._scan(scan, at_s)
+            self._scan(scan, closed_s)
 
-    def _take_poll(self, frame: Frame) -> None:
+    def _take_poll(self, frame: Frame, now_s: Callable[[], float] | None, closed_s: float) -> None:
         """Feed a frame of a question that somebody asked, or of its answer."""
         self.polls += 1
         before = [(plan.received, plan.rejected) for plan in self._answering]
-        scan = self.driver.receive(frame)
+        scan = self.driver.receive(frame, now_s)
         for plan, (received, rejected) in zip(self._answering, before, strict=True):
             if plan.received > received:
                 accepted = plan.rejected == rejected
                 self.answers += 1
                 self.answers_refused += not accepted
                 self.ledger.answer(plan, frame.monotonic_s, accepted=accepted)
-        self._scan(scan, frame.monotonic_s)
+        self._scan(scan, closed_s)
 
     def _scan(self, scan: PackMeasurement | None, closed_s: float) -> None:
         if scan is None:

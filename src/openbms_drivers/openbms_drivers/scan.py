@@ -92,6 +92,8 @@ class ScanAssembler:
         self._current_was_valid = [False] * pack.topology.strings
         self._wanted = False
         """The trigger came since the last scan, or a current that nobody may wait for."""
+        self.closed_stamp_s = math.nan
+        """When the last scan was closed (ROS time; NaN before the first)."""
         self._closed_at: float | None = None
         self._closed_time: float | None = None
         self._closed_by_trigger = self._triggered = False
@@ -130,6 +132,16 @@ class ScanAssembler:
         if self._closed_at is None:
             return math.inf
         return self._closed_at + self._shortest_s if self._wanted else self._missed_s(self._closed_at)
+
+    @property
+    def closed_s(self) -> float:
+        """When the last scan was closed (monotonic; NaN before the first)."""
+        return math.nan if self._closed_at is None else self._closed_at
+
+    @property
+    def counted_by_stamp(self) -> bool:
+        """Charge is counted over ROS time."""
+        return self._by_stamp
 
     def _missed_s(self, closed_at: float) -> float:
         """When the trigger counts as missed."""
@@ -228,7 +240,7 @@ class ScanAssembler:
             **self._strings(snapshot, time_s, now_s),
             **self._scalars(snapshot),
         )
-        self._closed_at, self._closed_time = now_s, time_s
+        self._closed_at, self._closed_time, self.closed_stamp_s = now_s, time_s, stamp_s
         self._number += 1
         self._received = self._rejected = 0
         self._newest_stamp = None

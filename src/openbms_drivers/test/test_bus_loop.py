@@ -42,9 +42,10 @@ class Running:
         *,
         record: bool = False,
         monotonic_s: Callable[[], float] = time.monotonic,
+        listen_only: bool = False,
     ) -> None:
         self.scans: queue.Queue[tuple[PackMeasurement, list[Frame], list[Frame]]] = queue.Queue()
-        self.driver = PackDriver(pack, f"virtual:{channel}")
+        self.driver = PackDriver(pack, f"virtual:{channel}", listen_only=listen_only)
         self.bus = Bus("virtual", channel)
         self.loop = BusLoop(
             self.driver,
@@ -378,5 +379,24 @@ def test_after_a_suspend_nothing_from_before_closes(demo_pack: LoadedPack) -> No
         assert time.monotonic() - running.loop.turned_s < 1.0, "it does not look as if the loop had hung"
         commanded(0, lambda: say(0))
         commanded(1, lambda: say(1))
+    finally:
+        running.stop()
+
+
+def test_who_only_listens_sends_nothing_and_waits(
+    demo_pack: LoadedPack, device: DemoDevice, request: pytest.FixtureRequest
+) -> None:
+    """Commands that are never sent must not keep the loop awake: it took a whole core."""
+    running = Running(demo_pack, request.node.name, listen_only=True)
+    try:
+        waits: list[float] = []
+        receive = running.bus.receive
+        running.bus.receive = lambda wait_s: (waits.append(wait_s), receive(wait_s))[1]  # type: ignore[method-assign]
+        running.until(lambda scan: scan.scan_number >= 3, before=lambda: running.send(device.scan(0.0)))
+        waits.clear()
+        _, _, sent = running.until(lambda scan: scan.bus_state != BusState.CONNECTING)
+        assert sum(wait_s > 0.01 for wait_s in waits) >= 3, "most turns wait until a scan is due"
+        assert sent == []
+        assert running.other.recv(0.0) is None
     finally:
         running.stop()

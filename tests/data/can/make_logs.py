@@ -140,6 +140,8 @@ def main() -> None:
         with writer(HERE / name) as log:
             for message in messages:
                 log.on_message_received(message)
+    trc = HERE / "drive.trc"  # its head names the folder in which it was written
+    trc.write_text(trc.read_text().replace(str(trc), trc.name))
     print(f"{len(messages)} frames, {sum(file.stat().st_size for file in HERE.iterdir())} bytes in all")
 
 

@@ -15,6 +15,7 @@ from openbms_core.config_file import ConfigError
 
 if TYPE_CHECKING:
     from openbms_core.pack import LoadedPack
+    from openbms_core.types import PackMeasurement
     from openbms_drivers.frame import Frame
 
 __all__ = ["replay"]
@@ -62,45 +63,62 @@ def _counted(frames: Any, name: str) -> Iterator[Frame]:
             yield frame
 
 
+def _counted_scans(scans: Any, name: str) -> Any:
+    """The same for the scans of a bag."""
+    if not sys.stderr.isatty():
+        return scans
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(scans, f"{name}: scans", console=Console(stderr=True), transient=True)
+
+
+class _Judge:
+    """What becomes of the scans of a replay: verdicts, a table, and, where asked for, the pace of the log."""
+
+    def __init__(self, pack: LoadedPack, log: Path, output: Path | None, speed: float | None) -> None:
+        from openbms_bringup.log_replay.table import ScanTable
+        from openbms_bringup.log_replay.verdicts import LogVerdicts
+
+        self.verdicts = LogVerdicts(pack)
+        told = {"log": log.name, "pack": pack.file.name}
+        self._table = None if output is None else ScanTable(output, pack, told)
+        self._speed = speed
+        self._began = (time.monotonic(), 0.0)
+        self._paced = False
+
+    def take(self, scan: PackMeasurement, at_s: float) -> None:
+        """Take a scan that was closed then."""
+        if self._speed is not None:
+            if not self._paced:
+                self._paced, self._began = True, (time.monotonic(), at_s)
+            due_s = self._began[0] + (at_s - self._began[1]) / self._speed
+            time.sleep(max(0.0, due_s - time.monotonic()))
+        decision = self.verdicts.step(scan, at_s)
+        if self._table is not None:
+            self._table.add(scan, at_s, decision)
+
+    def __enter__(self) -> _Judge:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        if self._table is not None:
+            self._table.__exit__(*raised)
+
+
 def _through_driver(
     log_path: Path, pack: LoadedPack, channel: str | None, output: Path | None, speed: float | None
 ) -> dict[str, Any]:
-    from openbms_bringup.log_replay.table import ScanTable
-    from openbms_bringup.log_replay.verdicts import LogVerdicts
-    from openbms_core.types import PackMeasurement
     from openbms_drivers.log.can_log import CanLog
     from openbms_drivers.log_replay import LogReplay
     from openbms_drivers.pack_driver import PackDriver
 
     driver = PackDriver(pack, f"log:{log_path.name}", listen_only=True)
-    decoder = driver.decoder
-    verdicts = LogVerdicts(pack)
-
-    def knows(key: int) -> bool:
-        plan = decoder.plan(key)
-        return plan is not None and plan.mapped
-
-    log = CanLog(log_path, channel, knows)
-    began = time.monotonic()
-    table = (
-        None if output is None else ScanTable(output, pack, {"log": log_path.name, "pack": pack.file.name})
-    )
-
-    def on_scan(scan: PackMeasurement, at_s: float) -> None:
-        if speed is not None:
-            time.sleep(max(0.0, began + at_s / speed - time.monotonic()))
-        decision = verdicts.step(scan, at_s)
-        if table is not None:
-            table.add(scan, at_s, decision)
-
-    run = LogReplay(driver, on_scan)
-    if table is None:
+    log = CanLog(log_path, channel, _knower(driver.decoder))
+    with _Judge(pack, log_path, output, speed) as judge:
+        run = LogReplay(driver, judge.take)
         run.run(_counted(log, log_path.name))
-    else:
-        with table:
-            run.run(_counted(log, log_path.name))
-    judged = verdicts.summary()
-    return {
+    told = {
         "log": str(log_path),
         "format": log.kind,
         "pack": pack.file.name,
@@ -109,12 +127,75 @@ def _through_driver(
         "channels": dict(sorted(log.channels.items())),
         "whole": not log.cut,
         "notes": log.told() + _doubts(run),
+    }
+    return {**told, **_outcome(run, judge, output)}
+
+
+def _bag_through_driver(
+    path: Path, pack: LoadedPack, namespace: str | None, output: Path | None, speed: float | None
+) -> dict[str, Any]:
+    from openbms_bringup.log_replay.recorded import Comparison
+    from openbms_drivers.log.bag import Bag
+    from openbms_drivers.log_replay import LogReplay
+    from openbms_drivers.pack_driver import PackDriver
+
+    polled = PackDriver(pack, listen_only=True).polled
+    bag = Bag(path, namespace, frozenset() if polled is None else polled.keys)
+    compared, began_s = Comparison(), 0.0
+    run: LogReplay | None = None
+    measurement: Any = None
+    with _Judge(pack, path, output, speed) as judge:
+
+        def on_scan(scan: PackMeasurement, at_s: float) -> None:
+            if measurement is not None:
+                compared.take(scan, measurement)
+            judge.take(scan, at_s - began_s)
+
+        for recorded in _counted_scans(bag.scans(), path.name):
+            if run is None:
+                # by the name of its bus, since that stands in its sentences
+                driver = PackDriver(pack, recorded.bus, simulated=recorded.by_stamp, listen_only=True)
+                run, began_s = LogReplay(driver, on_scan), recorded.closed_s
+            measurement = recorded.measurement
+            run.feed_recorded(recorded.frames, recorded.closed_s, recorded.closed_stamp_s)
+    bag.close()
+    if run is None:
+        raise ConfigError(f"{path}: {bag.topic} of the bag has no message: nothing was recorded.")
+    notes = _doubts(run)
+    if not compared.scans:
+        notes.append("the bag has no measurement, so nothing could be compared with what was published then")
+    told = {
+        "log": str(path),
+        "format": "bag",
+        "pack": pack.file.name,
+        "began": None,
+        "channel": bag.topic,
+        "channels": dict(sorted(bag.topics.items())),
+        "whole": True,
+        "notes": notes,
+        "recorded": compared.told(),
+    }
+    return {**told, **_outcome(run, judge, output)}
+
+
+def _outcome(run: Any, judge: _Judge, output: Path | None) -> dict[str, Any]:
+    return {
         **run.summary(),
-        "verdicts": judged,
+        "verdicts": judge.verdicts.summary(),
         "digest_of_scans": run.digest.text(),
-        "digest_of_verdicts": verdicts.digest.text(),
+        "digest_of_verdicts": judge.verdicts.digest.text(),
         "written": None if output is None else str(output),
     }
+
+
+def _knower(decoder: Any) -> Any:
+    """Give what tells whether a frame belongs to the pack."""
+
+    def knows(key: int) -> bool:
+        plan = decoder.plan(key)
+        return plan is not None and plan.mapped
+
+    return knows
 
 
 def _doubts(run: Any) -> list[str]:
@@ -185,6 +266,13 @@ def _print(told: dict[str, Any]) -> None:
             value = "" if event.get("value") is None else f"{event['value']:g} {event['unit']}"
         verdicts.add_row(f"{event['time_s']:.3f}", text, value)
     console.print(verdicts)
+    if "recorded" in told:
+        told = {**told, **told["recorded"]}
+        console.print(
+            f"Against what was published: {told['identical']} of {told['recorded']['scans']} scans are the "
+            f"same bit by bit, all of them from number {told['identical_since']} on.",
+            highlight=False,
+        )
     console.print(f"scans     sha256 {told['digest_of_scans']}", highlight=False)
     console.print(f"verdicts  sha256 {told['digest_of_verdicts']}", highlight=False)
 
@@ -201,12 +289,8 @@ def _onto_bus(
     if pack is not None:
         from openbms_drivers.signal_decoder import SignalDecoder
 
-        decoder = SignalDecoder(pack)
+        knows = _knower(SignalDecoder(pack))
         rate = pack.file.device.bitrate_bit_per_s
-
-        def knows(key: int) -> bool:
-            plan = decoder.plan(key)
-            return plan is not None and plan.mapped
 
     log = CanLog(log_path, channel, knows)
     bus = Bus(where["interface"], where["channel"], where["host"], where["port"], rate, fd=fd)
@@ -253,6 +337,7 @@ def replay(
     from openbms_core.pack import load_pack
     from openbms_core.pack_checks import check_pack
     from openbms_core.resources import find_config
+    from openbms_drivers.log.bag import is_bag
 
     try:
         loaded = None
@@ -260,6 +345,10 @@ def replay(
             loaded = load_pack(find_config("packs", pack))
             check_pack(loaded)
         if interface is not None:
+            if is_bag(log):
+                raise ConfigError(
+                    f"{log}: a bag cannot be put onto a bus; name a CAN log, or leave out --interface."
+                )
             if output is not None:
                 raise ConfigError(
                     "-o and --interface: a log that goes onto a bus gives no table; leave one out."
@@ -271,7 +360,8 @@ def replay(
                 raise ConfigError("--pack is missing: name the pack file by which the log is read.")
             if output is not None:
                 _check_output(output)
-            told = _through_driver(log, loaded, log_channel, output, _speed(speed or "max"))
+            through = _bag_through_driver if is_bag(log) else _through_driver
+            told = through(log, loaded, log_channel, output, _speed(speed or "max"))
     except ConfigError as error:
         sys.stderr.write(f"openbms: {error}\n")
         raise typer.Exit(EXIT_INPUT) from error

@@ -43,7 +43,9 @@ class AfeDriverNode(BmsNode):
     def declare(self) -> None:
         """Declare where the bus is."""
         self.parameter(
-            "can_interface", "socketcand", "Interface of python-can: socketcan, socketcand, slcan …; or serial"
+            "can_interface",
+            "socketcand",
+            "Interface of python-can: socketcan, socketcand, slcan …; or serial",
         )
         self.parameter("can_channel", "can0", "Name of the bus; path of the serial port")
         self.parameter("can_host", "127.0.0.1", "Computer of the socketcand server")
@@ -172,8 +174,9 @@ class AfeDriverNode(BmsNode):
         self._measurement.publish(wire.MEASUREMENT.encode(scan, scan.stamp_s, self.pack.file.serial))
         if self._record:
             header = self.header(scan.stamp_s)
-            self._can_rx.publish(frames_to_msg(received, self._channel, header))
-            self._can_tx.publish(frames_to_msg(sent, self._channel, header))
+            assembler = self._driver.scan
+            self._can_rx.publish(frames_to_msg(received, self._channel, header, assembler))
+            self._can_tx.publish(frames_to_msg(sent, self._channel, header, assembler))
 
     # ---- in the executor
 
