@@ -65,7 +65,7 @@ def main() -> None:
     pack = load_pack("demo_96s_nmc")
     frames = scan_frames(pack)
     fast, slow, whole = SignalDecoder(pack), SignalDecoder(pack, by_cantools=True), PackDriver(pack)
-    database = fast.database._database
+    database = fast.database.file.database
     whole.health.opened(0.0)
     whole.start(0.0)
 

@@ -80,12 +80,12 @@ class BitField:
         from_left = 8 * (self.start // 8) + 7 - self.start % 8
         return 8 * self.frame_bytes - from_left - self.length
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """All bits of the signal, shifted down."""
         return (1 << self.length) - 1
 
-    @property
+    @cached_property
     def sign(self) -> int:
         """The sign bit, 0 where there is none."""
         return 1 << (self.length - 1) if self.signed and not self.is_float else 0

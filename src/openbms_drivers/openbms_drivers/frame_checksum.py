@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from openbms_core.frame_integrity import CHECKSUM_WIDTHS, Crc, checksum, covered_bytes
+from openbms_core.frame_integrity import CHECKSUM_WIDTHS, CRC_KINDS, Crc, checksum, covered_bytes
 from openbms_core.pack_device import Checksum
 from openbms_drivers.bit_field import BitField
 
@@ -175,6 +175,26 @@ class FrameChecksum:
             length=len(data),
             data_id_first=entry.data_id_first,
         )
+
+    @property
+    def quick_check(self) -> Callable[[bytes], bool]:
+        """What :meth:`check` tells, in a third of its time where the kind allows it: for the inner loop."""
+        entry, at = self._entry, self._byte
+        crc = self._crc or CRC_KINDS.get(entry.kind)
+        plain = self._own is None and not entry.data_ids and not entry.data_id_first
+        if crc is None or crc.width != 8 or crc.reflected or at is None or not plain:
+            return self.check
+        table, initial, final = crc.table, crc.initial, crc.final_xor
+        data_id = entry.data_id
+        added = b"" if data_id is None else data_id.to_bytes(1 if data_id <= 0xFF else 2, "little")
+
+        def check(data: bytes) -> bool:
+            register = initial
+            for byte in data[:at] + data[at + 1 :] + added:
+                register = table[register ^ byte]
+            return register ^ final == data[at]
+
+        return check
 
     def check(self, data: bytes) -> bool:
         """Tell whether a frame carries its right checksum; a class that fails makes no frame right."""

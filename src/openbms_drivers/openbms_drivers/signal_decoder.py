@@ -219,7 +219,7 @@ class SignalDecoder:
             try:
                 plan.check = FrameChecksum(
                     entry.checksum, bits, int(plan.message.frame_id), self.pack.path, counter
-                ).check
+                ).quick_check
             except ValueError as error:
                 raise self.database.error(
                     location, f"{where}.checksum: {plan.name}.{entry.checksum.signal}: {error}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,25 @@ def test_data_ids_need_a_counter(more: dict[str, object], said: str) -> None:
         MessageIntegrity.model_validate(
             {"message": "M", "checksum": {"signal": "Crc", "kind": "crc8_2f", "data_ids": [1, 2]}, **more}
         )
+
+
+@pytest.mark.parametrize("kind", CHECKSUM_KINDS)
+@pytest.mark.parametrize("at", [0, 3, 7])
+@pytest.mark.parametrize("data_id", [None, 0, 0x42, 0xFF, 0x100, 0xBEEF])
+def test_the_quick_check_says_the_same(kind: str, at: int, data_id: int | None) -> None:
+    width = CHECKSUM_WIDTHS[kind]
+    if 8 * at + width > 64:
+        pytest.skip("does not fit")
+    for first in (False, True) if data_id is not None else (False,):
+        bits = BitField(8 * at, width, False, False, False, 8)
+        try:
+            said = entry(kind=kind, data_id=data_id, data_id_first=first)
+        except ValidationError:
+            continue  # this kind takes no identifier
+        exact = FrameChecksum(said, bits, 0x123, HERE)
+        source, quick = random.Random(f"{kind}{at}{data_id}"), exact.quick_check
+        for _ in range(50):
+            data = source.randbytes(8)
+            right = bits.insert(data, exact.compute(data))
+            assert quick(right)
+            assert quick(data) == exact.check(data)
