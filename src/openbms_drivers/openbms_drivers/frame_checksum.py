@@ -178,7 +178,7 @@ class FrameChecksum:
 
     @property
     def quick_check(self) -> Callable[[bytes], bool]:
-        """What :meth:`check` tells, in a third of its time where the kind allows it: for the inner loop."""
+        """What :meth:`check` tells, quicker where the kind allows it: for the inner loop."""
         entry, at = self._entry, self._byte
         crc = self._crc or CRC_KINDS.get(entry.kind)
         plain = self._own is None and not entry.data_ids and not entry.data_id_first
