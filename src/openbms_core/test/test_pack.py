@@ -109,6 +109,7 @@ def test_small_pack_loads_with_derived_facts(tmp_path: Path) -> None:
         ("device.signals", [], "at least 1 item"),
         ("contactors.authority", "openbms", "no device.commands entry sends contactor_positive"),
         ("contactors.authority", "me", "'openbms', 'device' or 'none'"),
+        ("contactors.takes_requests", False, "is for authority 'device', but authority is 'none'"),
         ("device.commands", [sent(message="Out{m}")], "the name 'Out{m}' holds 'm', which repeat does not"),
         ("device.commands", [sent(signal="P{x}")], "the name 'P{x}' holds 'x', which repeat does not"),
         ("device.commands", [sent(repeat={"m": [3, 1]})], "last value 1 is below the first 3"),

@@ -101,6 +101,12 @@ BAD: dict[str, tuple[str, str, str, str]] = {
         "contactors.authority",
         r"it is 'device', but no device.commands entry sends requested_state.*Add a signal",
     ),
+    "a device that takes no requests is asked": (
+        "authority: openbms",
+        "authority: device\n  takes_requests: false",
+        "contactors.takes_requests",
+        r"it is false, but a device.commands entry sends requested_state. Remove one",
+    ),
     "precharge without the link's voltage": (
         "    - {to: link_voltage_v, message: Pack_Voltages, signal: LinkVoltage, "
         "not_available_raw: [16777215], minimum: 0.0, maximum: 1000.0}\n",

@@ -140,6 +140,9 @@ class SerialProtocol(ABC):
 class Exchange:
     """Asks one question at a time and takes the answers to it, and nothing else.
 
+    Questions go out in the order of asking, but for the one that was asked first of all: it waits for one
+    other question at most. A pack file asks for the current first.
+
     Parameters
     ----------
     protocol : SerialProtocol
@@ -158,6 +161,7 @@ class Exchange:
         self.asked = self.answered = self.unanswered = self.unasked = 0
         self._lock = threading.Lock()
         self._waiting: dict[int, Request] = {}
+        self._first = self._last = -1
         self._open: Request | None = None
         self._key: int | None = None
         self._parts: set[int] = set()
@@ -168,6 +172,7 @@ class Exchange:
         """Begin anew: the port was opened."""
         with self._lock:
             self._waiting.clear()
+            self._first = self._last = -1
         self._open, self._key = None, None
         self._parts.clear()
         self._double_s.clear()
@@ -180,6 +185,8 @@ class Exchange:
         if request is not None:
             with self._lock:
                 self._waiting[identifier] = request
+                if self._first < 0:
+                    self._first = identifier
 
     def to_send(self, now_s: float) -> bytes:
         """Give the bytes to send now (monotonic time); nothing while the line is in use."""
@@ -188,7 +195,11 @@ class Exchange:
         with self._lock:
             if not self._waiting:
                 return b""
-            request = self._waiting.pop(next(iter(self._waiting)))
+            identifier = next(iter(self._waiting))
+            if self._first in self._waiting and self._last != self._first:
+                identifier = self._first
+            request = self._waiting.pop(identifier)
+        self._last = identifier
         self._open, self._key = request, request.key
         self._parts.clear()
         self._heard_s = self._sent_s = now_s
