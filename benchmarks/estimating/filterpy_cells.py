@@ -84,8 +84,9 @@ class _Cell:
         """Expected voltage (Hx) at the predicted state."""
         x = x.ravel()
         p = self.p
-        over = self.instant_v + p.r1_ohm * x[1] + p.r2_ohm * x[2]
-        return np.array([[self.open_circuit_v + (1.0 + x[4]) * over + x[5]]])
+        shared = 1.0 + self.model.shared_resistance_error * x[4]
+        over = (1.0 + x[4]) * self.instant_v + shared * (p.r1_ohm * x[1] + p.r2_ohm * x[2])
+        return np.array([[self.open_circuit_v + over + x[5]]])
 
     def noise(self, soc_var: float) -> None:
         """Variance of the voltage, with what the bend of the OCV makes of the doubt."""
@@ -107,8 +108,10 @@ class _Cell:
         """Its slope over the states (HJacobian)."""
         x = x.ravel()
         r1, r2 = self.p.r1_ohm, self.p.r2_ohm
-        lever = self.instant_v + r1 * x[1] + r2 * x[2]
-        return np.array([[self.slope, (1.0 + x[4]) * r1, (1.0 + x[4]) * r2, 0.0, lever, 1.0]])
+        part = self.model.shared_resistance_error
+        lever = self.instant_v + part * (r1 * x[1] + r2 * x[2])
+        more = 1.0 + part * x[4]
+        return np.array([[self.slope, more * r1, more * r2, 0.0, lever, 1.0]])
 
 
 class FilterpyEkf(_Cell):

@@ -466,7 +466,8 @@ def test_the_days_that_are_left(soc: float, days: float, per_day: float, expecte
     floor = float(MODEL.soc_from_ocv(PACK.file.limits.cell_voltage_min_v.safety, 25.0))
     left = after + SPREAD.min() - floor
     if per_day:
-        assert verdict.remaining_days == pytest.approx(left / per_day, rel=0.25)
+        # around 12 % the curve is flat: between its branches lie 4 % of the charge, two days at this rate
+        assert verdict.remaining_days == pytest.approx(left / per_day, abs=0.05 / per_day)
     soon = [finding for finding in verdict.findings if finding.code == "EMPTY_SOON"]
     assert {finding.level for finding in soon} == ({expected} if expected else set())
     for finding in soon:

@@ -181,6 +181,10 @@ class ModelErrorTables(StrictModel):
     resistance_relative_std: list[Annotated[Number, Field(gt=0, le=1)]]
     """Standard deviation of the error of the instantaneous resistance, one value per temperature
     breakpoint."""
+    shared_resistance_error: Unit = 1.0
+    """Part of that error which the RC pairs share: all of it where tests tell how R0 and the pairs stand to
+    each other, since another specimen or temperature moves them together; 0 where they are those usual for
+    the chemistry, since each is then wrong by itself."""
     pair_relative_std: list[Annotated[Number, Field(gt=0, le=2)]]
     """Standard deviation of the error of the currents in the RC pairs as a part of the current (two pairs
     are not diffusion), one value per temperature breakpoint."""

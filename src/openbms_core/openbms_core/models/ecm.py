@@ -162,6 +162,7 @@ class CellModel:
     correlation_v: float
     correlation_time_s: float
     fast_overpotential_ratio: float
+    shared_resistance_error: float
     fitted_temperature_range_degc: tuple[float, float]
     _table: FloatArray = field(repr=False)
 
@@ -240,6 +241,7 @@ class CellModel:
             correlation_v=error.correlation_v,
             correlation_time_s=error.correlation_time_s,
             fast_overpotential_ratio=error.fast_overpotential_ratio,
+            shared_resistance_error=error.shared_resistance_error,
             fitted_temperature_range_degc=(
                 impedance.temperature_breakpoints_degc[0],
                 impedance.temperature_breakpoints_degc[-1],

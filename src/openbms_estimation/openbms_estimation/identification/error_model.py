@@ -229,6 +229,7 @@ def model_error(found: Commissioned, progress: Callable[[str], None] | None = No
         "correlation_v": round(_correlation_v(unseen or seen), 3) if found.has_dynamics else 0.05,
         "correlation_time_s": CORRELATION_TIME_S,
         "fast_overpotential_ratio": round(float(np.clip(ratio, 0.02, 0.5)), 3),
+        "shared_resistance_error": 1.0 if found.has_dynamics else 0.0,
         "resistance_relative_std": [round(value, 3) for value in resistance],
         "pair_relative_std": [round(value, 2) for value in pairs],
     }

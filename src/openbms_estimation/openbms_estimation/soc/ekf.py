@@ -271,6 +271,7 @@ class SocEkf:
             correlation_v=model.correlation_v,
             correlation_s=model.correlation_time_s,
             fast_overpotential_ratio=model.fast_overpotential_ratio,
+            shared_resistance_error=model.shared_resistance_error,
             coulombic_efficiency=model.coulombic_efficiency,
             hysteresis_soc=model.hysteresis_soc,
         )

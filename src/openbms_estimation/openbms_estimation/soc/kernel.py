@@ -75,6 +75,7 @@ class Constants(NamedTuple):
     correlation_v: float
     correlation_s: float
     fast_overpotential_ratio: float
+    shared_resistance_error: float
     coulombic_efficiency: float
     hysteresis_soc: float
 
@@ -216,8 +217,9 @@ def advance(
     u = current_a - b
     instant = r0 * u + rk * (ik * np.arcsinh(u / ik) - u)
     sag = half_gap * direction
-    lever = instant + r1 * i1 + r2 * i2
-    r1, r2 = (1.0 + s) * r1, (1.0 + s) * r2
+    shared = k.shared_resistance_error
+    lever = instant + shared * (r1 * i1 + r2 * i2)
+    r1, r2 = (1.0 + shared * s) * r1, (1.0 + shared * s) * r2
     # mean and variance of the OCV over a spread-out SoC, to second order (central differences)
     bend = (ocv_up + ocv_down - 2.0 * (ocv + sag)) / (spread * spread)
     mean_bend = k.sigma_points * 0.5 * bend * np.minimum(zz, spread * spread / 3.0)

@@ -110,6 +110,7 @@ def test_only_the_open_circuit_voltage_gives_a_wide_model(tmp_path: Path, both: 
     assert not found.has_dynamics
     p, q = written(found).parameters(0.5, 25.0), written(both).parameters(0.5, 25.0)
     assert p.resistance_relative_std > 0.4 > q.resistance_relative_std
+    assert written(found).shared_resistance_error == 0.0 and written(both).shared_resistance_error == 1.0
     assert found.tests[0].placement.why == "begins full"
 
 
