@@ -23,7 +23,10 @@ setup(
     entry_points={
         "console_scripts": [
             "afe_driver = openbms_drivers.ros.afe_driver_node:main",
+            "inverter_gateway = openbms_drivers.ros.inverter_gateway_node:main",
+            "site_adapter = openbms_drivers.ros.site_adapter_node:main",
             "vehicle_gateway = openbms_drivers.ros.vehicle_gateway_node:main",
+            "actuator_driver = openbms_drivers.ros.actuator_driver_node:main",
         ],
     },
 )

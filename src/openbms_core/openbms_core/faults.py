@@ -166,11 +166,17 @@ def _measured(need: str, pack: PackFile) -> bool:
     """Tell whether the pack has what a row needs: a quantity, one place or member of it, or a command."""
     quantity, _, part = need.partition(":")
     if quantity == "command":
-        return any(signal.source == part for entry in pack.device.commands for signal in entry.signals)
+        # what the pack's own bus does not command, actuator_driver does where its feedback comes back
+        elsewhere = "actuator_feedback" in pack.gateway_inputs and part != "bleed"
+        return elsewhere or any(
+            signal.source == part for entry in pack.device.commands for signal in entry.signals
+        )
     if quantity == "temperature_degc":  # only sensors at cells count: ambient says nothing of a cell
         wanted = {i for i, (_, where, _) in enumerate(pack.topology.sensors) if where == (part or "cell")}
     elif part:
         wanted = set(pack.topology.members(part))
+        if quantity in pack.gateway_inputs:
+            return bool(wanted)
     else:
         return pack.mapped(quantity)
     return any(

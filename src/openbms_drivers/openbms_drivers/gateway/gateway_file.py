@@ -6,10 +6,10 @@ file (:mod:`openbms_core.pack_device`), with the quantities of a gateway in plac
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
@@ -57,7 +57,8 @@ class OutputMessage(CommandMap):
 
     signals: tuple[OutputSignal, ...]
     when_changed: bool = False
-    """Also sent when its content changed, at most every 50 ms: a long period must not hold a stop back."""
+    """Also sent when its content changed, at most every 50 ms: a long period must not hold a stop back. A
+    limit that rises waits for the period."""
 
 
 class GatewayDevice(Device):
@@ -121,7 +122,11 @@ class LoadedGateway:
 
 
 def load_gateway(
-    reference: str, inputs: Collection[str], outputs: Collection[str], beside: Path | None = None
+    reference: str,
+    inputs: Collection[str] | Callable[[Any], Collection[str]],
+    outputs: Collection[str] | Callable[[Any], Collection[str]],
+    beside: Path | None = None,
+    model: type[GatewayFile] = GatewayFile,
 ) -> LoadedGateway:
     """Load a gateway's file.
 
@@ -129,10 +134,12 @@ def load_gateway(
     ----------
     reference : str
         Path, or ``package://openbms_drivers/devices/<device>/<file>.yaml`` for a shipped one.
-    inputs, outputs : collection of str
+    inputs, outputs : collection of str, or callable that gives it for the file
         Quantities that this kind of gateway takes in, and values that it can send.
     beside : Path, optional
         File that a relative path is relative to; absent: the working folder.
+    model : type
+        Model of the file, where this kind of gateway has keys of its own.
 
     Returns
     -------
@@ -144,7 +151,9 @@ def load_gateway(
         The file is absent or wrong, or names a quantity that this gateway does not have.
     """
     path = find_resource(reference, beside=beside or Path.cwd() / "gateway.yaml").resolve()
-    gateway = LoadedGateway(path, load_config(path, GatewayFile))
+    gateway = LoadedGateway(path, load_config(path, model))
+    inputs = inputs(gateway.file) if callable(inputs) else inputs
+    outputs = outputs(gateway.file) if callable(outputs) else outputs
     for number, entry in enumerate(gateway.file.device.signals):
         if entry.to not in inputs:
             raise gateway.error(

@@ -39,6 +39,10 @@ class Readings:
         """Tell whether the file maps it."""
         return quantity in self._values
 
+    def all(self, quantity: str) -> list[float]:
+        """Give every value of a quantity; empty if it is not mapped."""
+        return self._values.get(quantity, [])
+
     def why_missing(self) -> list[str]:
         """Give the quantities that are mapped and unknown, each with its reason."""
         return [

@@ -20,6 +20,10 @@ Values = Mapping[str, float]
 """Values by name; NaN where unknown."""
 
 _SHORTEST_REPEAT_S = 0.05
+_MAGNITUDES = ("_limit_a", "_limit_w", "_limit_v")
+"""Values with these endings are never sent larger than they are: rounded towards zero."""
+_ROUNDING = 1e-6
+"""Part of a step by which a limit that falls on it may miss it, as floating-point numbers do."""
 
 _Where = tuple[str | int, ...]
 
@@ -33,6 +37,20 @@ class _Item:
     highest: float
     unknown: float | None
     """Physical value that the unknown code stands for."""
+    step: tuple[float, float] | None = None
+    """Resolution and zero of a limit's signal, which is rounded towards the source's zero."""
+
+    def physical(self, value: float) -> float:
+        """Give what stands in the signal for a known value of the source."""
+        physical = value * self.scale + self.offset
+        if self.step is not None and math.isfinite(physical):
+            resolution, zero = self.step
+            raw = (physical - zero) / resolution
+            # a larger source is a larger raw value, or a smaller one where one of the two scales is negative
+            rising = self.scale * resolution >= 0.0
+            raw = math.floor(raw + _ROUNDING) if rising else math.ceil(raw - _ROUNDING)
+            physical = raw * resolution + zero
+        return min(max(physical, self.lowest), self.highest)
 
 
 @dataclass
@@ -49,6 +67,15 @@ class _Outgoing:
     sent_s: float = -math.inf
     count: int = 0
     last: list[float] | None = None
+
+    def is_urgent(self, physical: list[float] | None) -> bool:
+        """Tell whether this must not wait for the period: anything that changed but a limit that rose."""
+        if physical is None or self.last is None:
+            return physical is not self.last
+        return any(
+            value != last and (item.step is None or abs(value - item.offset) < abs(last - item.offset))
+            for item, value, last in zip(self.items, physical, self.last, strict=True)
+        )
 
 
 class Sender:
@@ -103,7 +130,12 @@ class Sender:
         items, names = [], []
         for signal in entry.signals:
             found, bits = self._database.signal(message, signal.signal, location, where)
-            items.append(self._item(signal, found, bits))
+            try:
+                items.append(self._item(signal, found, bits))
+            except ValueError as error:
+                raise self._database.error(
+                    location, f"{where}: {message.name}.{signal.signal}: {error}."
+                ) from None
             names.append(signal.signal)
         counter = check = None
         if entry.counter is not None:
@@ -144,6 +176,7 @@ class Sender:
         scale, offset = float(found.conversion.scale), float(found.conversion.offset)
         first = -bits.sign
         last = first + bits.mask
+        step = None
         if bits.is_float:
             ends = (-3e38, 3e38)
         else:
@@ -153,8 +186,22 @@ class Sender:
             elif signal.unknown_raw == first:
                 first += 1
             ends = (first * scale + offset, last * scale + offset)
+            if signal.source is not None and signal.source.endswith(_MAGNITUDES):
+                step = (scale, offset)
+        lowest, highest = min(ends), max(ends)
+        if step is not None and not lowest <= signal.offset <= highest:
+            raise ValueError(
+                f"a limit of zero is {signal.offset:g} there, but the signal reaches from {lowest:g} to "
+                f"{highest:g}: correct scale and offset, or the DBC"
+            )
+        low, high = found.minimum, found.maximum
+        if signal.source is not None and low is not None and high is not None and low < high:
+            # beyond what the DBC says there may be codes of other meaning; but a limit may always be zero
+            if step is not None:
+                low, high = min(low, signal.offset), max(high, signal.offset)
+            lowest, highest = max(lowest, float(low)), min(highest, float(high))
         unknown = None if signal.unknown_raw is None else signal.unknown_raw * scale + offset
-        return _Item(signal.source, signal.scale, signal.offset, min(ends), max(ends), unknown)
+        return _Item(signal.source, signal.scale, signal.offset, lowest, highest, unknown, step)
 
     def frames_due(self, values: Values, now_s: float, stamp_s: float = 0.0) -> list[Frame]:
         """Give the frames whose period is over, or whose content changed where that counts.
@@ -173,7 +220,7 @@ class Sender:
             if not due and not (outgoing.when_changed and now_s >= outgoing.sent_s + _SHORTEST_REPEAT_S):
                 continue
             physical = self._physical(outgoing, values)
-            if not due and physical == outgoing.last:
+            if not due and not outgoing.is_urgent(physical):
                 continue
             following = outgoing.next_s + outgoing.period_s
             # in step with the period as long as the loop keeps up; no burst after a stall
@@ -185,18 +232,25 @@ class Sender:
                 frames.append(Frame(int(outgoing.message.frame_id), data, outgoing.flags, now_s, stamp_s))
         return frames
 
+    def farewell(self, values: Values, now_s: float, stamp_s: float = 0.0) -> list[Frame]:
+        """Give every frame once, whatever its period: the last ones of a gateway that ends."""
+        for outgoing in self._outgoing:
+            outgoing.next_s = -math.inf
+        return self.frames_due(values, now_s, stamp_s)
+
     def _physical(self, outgoing: _Outgoing, values: Values) -> list[float] | None:
         """Give the values of a message's signals; None where one is unknown and has no code for it."""
         physical = []
         for item in outgoing.items:
-            value = item.offset if item.source is None else values[item.source] * item.scale + item.offset
-            if math.isnan(value):
-                if item.unknown is None:
-                    self.withheld[outgoing.message.name] = item.source or ""
-                    return None
+            if item.source is None:
+                physical.append(min(max(item.offset, item.lowest), item.highest))
+            elif not math.isnan(value := values[item.source]):
+                physical.append(item.physical(value))
+            elif item.unknown is not None:
                 physical.append(item.unknown)
             else:
-                physical.append(min(max(value, item.lowest), item.highest))
+                self.withheld[outgoing.message.name] = item.source
+                return None
         self.withheld.pop(outgoing.message.name, None)
         return physical
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from pathlib import Path
@@ -13,12 +12,13 @@ from openbms_core.ros import convert, wire
 from openbms_core.ros.clocks import elapsed_s
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.ros.state_folder import state_folder
-from openbms_core.types import State
-from openbms_drivers.bus import Bus
+from openbms_core.types import State, VehicleInputs
 from openbms_drivers.gateway.gateway_file import load_gateway
 from openbms_drivers.gateway.gateway_loop import GatewayLoop
 from openbms_drivers.gateway.peer import Peer
+from openbms_drivers.ros.gateway_bus import GatewayBus, declare_bus
 from openbms_drivers.vehicle.crash import CrashLatch
+from openbms_drivers.vehicle.crash_file import CrashFile
 from openbms_drivers.vehicle.inputs import INPUT_QUANTITIES, read_inputs, stop_said, wanted_state
 from openbms_drivers.vehicle.outputs import OUTPUT_VALUES, VehicleOutputs
 from openbms_drivers.vehicle.requests import RequestKeeper
@@ -26,24 +26,29 @@ from openbms_msgs.srv import RequestState
 
 __all__ = ["VehicleGatewayNode", "main"]
 
+_LOOK_S = 0.02
+"""What changed at the vehicle is published at once, that is within this time."""
 _PERIOD_S = 0.05
 _VALID_FOR_S = 0.3
+_ENDED = (State.INIT, State.STANDBY, State.FAULT)
 
 
 class VehicleGatewayNode(BmsNode):
     """Topics to frames, frames to ``vehicle_inputs`` and to requests."""
 
+    fail_safe = True
+    """Half a gateway is worse than none: its process ends and is started again."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("vehicle_gateway", **kwargs)
         self._loop: GatewayLoop | None = None
+        self._bus: GatewayBus | None = None
         self._monitor: Any = None
 
     def declare(self) -> None:
         """Declare where the vehicle's bus is and what is on it."""
-        self.parameter("can_interface", "socketcan", "Interface of python-can: socketcan, socketcand …")
-        self.parameter("can_channel", "can1", "Name of the vehicle's bus")
-        self.parameter("can_host", "127.0.0.1", "Computer of the socketcand server")
-        self.parameter("can_port", 29536, "Port of the socketcand server")
+        declare_bus(self, "vehicle_interface")
+        self.parameter("vehicle_channel", "", "Name of the vehicle's bus, such as can1; empty: there is none")
         self.parameter(
             "vehicle",
             "package://openbms_drivers/devices/vehicle_vcu/gateway.yaml",
@@ -58,25 +63,39 @@ class VehicleGatewayNode(BmsNode):
         self.require_real_time()
         gateway = load_gateway(self.value("vehicle"), INPUT_QUANTITIES, OUTPUT_VALUES)
         lost_after_s = gateway.file.settings.get("vehicle_lost_after_s", 1.0)
-        if not isinstance(lost_after_s, float) or lost_after_s < 0.0:
+        if isinstance(lost_after_s, bool | str) or lost_after_s < 0.0:
             raise ConfigError(f"{gateway.path}: settings.vehicle_lost_after_s must be seconds, such as 1.0.")
-        self._crash_file = Path(self.value("crash_file") or state_folder(self.pack.file.serial) / "crash")
-        self._latch = CrashLatch(latched=self._crash_file.exists())
-        self._outputs = VehicleOutputs()
         self._requests = RequestKeeper(lost_after_s or math.inf)
-        interface, channel = self.value("can_interface"), self.value("can_channel")
-        self._channel = f"{interface}:{channel}"
-        self._peer = Peer(gateway, self._channel, self._outputs.values)
+        self._outputs = VehicleOutputs()
+        channel = self.value("vehicle_channel")
+        self._peer = Peer(gateway, channel, self._outputs.values)
         for warning in self._peer.decoder.warnings:
             self.get_logger().warning(f"{gateway.path}: {warning}")
-        self._bus = Bus(
-            interface,
-            channel,
-            self.value("can_host"),
-            self.value("can_port"),
-            gateway.file.device.bitrate_bit_per_s,
-            fd=self._peer.uses_fd,
+        if not channel:
+            return
+        self._crash_file = CrashFile(
+            Path(self.value("crash_file") or state_folder(self.pack.file.serial) / "crash")
         )
+        self._latch = CrashLatch(latched=self._crash_file.held)
+        self.stop_deadline_s = self.pack.file.longest_opening_s + 1.0
+        bit_rate = gateway.file.device.bitrate_bit_per_s
+        self._bus = GatewayBus(self, "vehicle_interface", channel, bit_rate, fd=self._peer.uses_fd)
+        self._peer.health.name = self._bus.name
+        self._listen()
+        self._inputs, self._said, self._said_s = self.publisher_for("vehicle_inputs"), None, -math.inf
+        self._monitor = self.create_client(RequestState, "request_state")
+        self._loop = GatewayLoop(
+            self._peer,
+            self._bus.bus,
+            monotonic_s=elapsed_s,
+            stamp_s=time.time,
+            wall_s=None if self.value("use_sim_time") else time.time,
+        )
+        self._answer_text = self._reason = ""
+        self.every(_LOOK_S, self._turn)
+        self.every(1.0, self._say)
+
+    def _listen(self) -> None:
         out = self._outputs
         for name, read, take in (
             ("soc", convert.state_of_charge_from_msg, out.set_soc),
@@ -90,18 +109,6 @@ class VehicleGatewayNode(BmsNode):
             ("measurement", wire.MEASUREMENT, out.set_scan),
         ):
             self.listen(name, self._taker(name, quick.decode, take), raw=quick.raw)
-        self._inputs = self.publisher_for("vehicle_inputs")
-        self._monitor = self.create_client(RequestState, "request_state")
-        self._loop = GatewayLoop(
-            self._peer,
-            self._bus,
-            monotonic_s=elapsed_s,
-            stamp_s=time.time,
-            wall_s=None if self.value("use_sim_time") else time.time,
-        )
-        self._answer_text = ""
-        self.every(_PERIOD_S, self._turn)
-        self.every(1.0, self._say)
 
     def _taker(self, name: str, read: Any, take: Any) -> Any:
         def received(message: Any) -> None:
@@ -114,32 +121,43 @@ class VehicleGatewayNode(BmsNode):
 
     def activate(self) -> None:
         """Open the bus."""
-        self._loop.start()
+        if self._loop is None:
+            self.diagnostic(0, "no vehicle: no bus of one is named (parameter vehicle_channel)")
+        else:
+            self._loop.start()
 
     def deactivate(self) -> None:
         """Send nothing more."""
         if self._loop is not None:
             self._loop.stop()
 
+    def ready_to_stop(self) -> bool:
+        """Go on until the pack has opened: the vehicle must hear of the zero current that is requested."""
+        status = None if self._loop is None else self._outputs.state(self.monotonic_s())
+        return status is None or status.state in _ENDED
+
     def release(self) -> None:
         """Close the bus."""
         self.deactivate()
+        if self._bus is not None:
+            self._bus.release()
         if self._monitor is not None:
             self.destroy_client(self._monitor)
-            self._monitor = None
+        self._loop = self._bus = self._monitor = None
 
     def _turn(self) -> None:
         """Say what the vehicle says, and ask the monitor for what it asks for."""
-        if self._loop.failure is not None:
-            raise RuntimeError("the bus thread failed") from self._loop.failure
+        self._loop.check()
         now_s = self.monotonic_s()
         readings = self._peer.readings(now_s)
         stop = stop_said(readings, self._latch)
         if stop.latch_changed:
-            self._keep_crash()
+            self._keep_crash(held=self._latch.latched)
         self._outputs.crash_latched = self._latch.latched
         inputs = read_inputs(readings, self._latch, _VALID_FOR_S)
-        self._inputs.publish(convert.vehicle_inputs_to_msg(inputs, self.header()))
+        if _switches(inputs) != self._said or now_s - self._said_s >= _PERIOD_S:
+            self._said, self._said_s = _switches(inputs), now_s
+            self._inputs.publish(convert.vehicle_inputs_to_msg(inputs, self.header()))
         status = self._outputs.state(now_s)
         wanted, _ = wanted_state(readings)
         target = self._requests.step(wanted, None if status is None else status.state, now_s, stop=stop.now)
@@ -157,37 +175,37 @@ class VehicleGatewayNode(BmsNode):
         self._answer_text = f"{target.name} {'accepted' if answer.accepted else 'refused'}: {answer.reason}"
         self.get_logger().info(self._answer_text)
 
-    def _keep_crash(self) -> None:
-        held = self._latch.latched
-        self.get_logger().error("the vehicle says CRASH: held") if held else self.get_logger().info(
-            "the crash is not held any more: key off and on"
-        )
-        try:
-            if held:
-                self._crash_file.parent.mkdir(parents=True, exist_ok=True)
-                self._crash_file.touch()
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    self._crash_file.unlink()
-        except OSError as error:
-            self.get_logger().error(f"the crash cannot be kept over a restart: {error}")
+    def _keep_crash(self, *, held: bool) -> None:
+        if held:
+            self.get_logger().error("the vehicle says CRASH: held until the key was off and on")
+        else:
+            self.get_logger().info("the crash is not held any more: key off and on")
+        problem = self._crash_file.keep(held=held)
+        if problem:
+            self.get_logger().error(problem)
 
     def _say(self) -> None:
         state, text = self._peer.health.judge(self.monotonic_s())
-        withheld = ", ".join(f"{name} ({value})" for name, value in self._peer.sender.withheld.items())
         received, rejected = self._peer.decoder.totals()
         held = self._latch.latched
         self.diagnostic(
             2 if held else 0 if not text else 1,
             "a crash is held: key off and on ends it" if held else text or "the vehicle is heard",
-            bus=self._channel,
+            bus=self._bus.name,
             bus_state=state.name,
             frames_received=received,
             frames_rejected=rejected,
-            inputs=self._reason if hasattr(self, "_reason") else "",
+            inputs=self._reason,
             request=self._answer_text,
-            not_sent=withheld,
+            not_sent=", ".join(f"{name} ({value})" for name, value in self._peer.sender.withheld.items()),
         )
+
+
+def _switches(inputs: VehicleInputs) -> tuple[int, ...]:
+    return (
+        inputs.ignition, inputs.interlock, inputs.emergency_stop, inputs.charging_plug, inputs.wanted_state,
+        int(inputs.crash_latched),
+    )  # fmt: skip
 
 
 def _faults(message: Any) -> list[tuple[str, int, int]]:
@@ -196,4 +214,4 @@ def _faults(message: Any) -> list[tuple[str, int, int]]:
 
 def main() -> None:
     """Run the node in its own process."""
-    run_nodes([VehicleGatewayNode])
+    run_nodes([VehicleGatewayNode], fail_safe=True)

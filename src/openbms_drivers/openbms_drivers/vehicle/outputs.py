@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from openbms_core.topics import TOPIC_BY_NAME
 from openbms_core.types import (
     BmsStatus,
     FaultState,
@@ -23,6 +22,7 @@ from openbms_core.types import (
     StateOfHealth,
     Validity,
 )
+from openbms_drivers.gateway.held import Held
 
 __all__ = ["OUTPUT_VALUES", "REASON_CODES", "VehicleOutputs", "fault_group"]
 
@@ -70,25 +70,6 @@ def fault_group(identifier: str) -> str:
     return next((name for name, parts in _GROUPS if any(part in identifier for part in parts)), "system")
 
 
-class _Held:
-    """The newest message of a topic and until when it counts. One assignment: set by another thread."""
-
-    def __init__(self, topic: str) -> None:
-        self._longest_s = TOPIC_BY_NAME[topic].stale_after_s
-        self._held: tuple[Any, float] = (None, -math.inf)
-
-    def set(self, value: Any, now_s: float, valid_for_s: float | None = None) -> None:
-        """Take a message; its own validity counts where it is shorter than the topic's."""
-        if valid_for_s is None:
-            valid_for_s = self._longest_s
-        # NaN, zero and negative: never valid
-        self._held = (value, now_s + min(valid_for_s, self._longest_s) if valid_for_s > 0 else -math.inf)
-
-    def get(self, now_s: float) -> Any:
-        value, until_s = self._held
-        return value if now_s <= until_s else None
-
-
 class VehicleOutputs:
     """Holds what the topics said and gives what is sent now.
 
@@ -96,8 +77,12 @@ class VehicleOutputs:
     """
 
     def __init__(self) -> None:
-        self._limits, self._state, self._soc = _Held("limits"), _Held("state"), _Held("soc")
-        self._soh, self._scan, self._faults = _Held("soh"), _Held("measurement"), _Held("faults")
+        self._limits: Held[FinalLimits] = Held("limits")
+        self._state: Held[BmsStatus] = Held("state")
+        self._soc: Held[StateOfCharge] = Held("soc")
+        self._soh: Held[StateOfHealth] = Held("soh")
+        self._scan: Held[dict[str, float]] = Held("measurement")
+        self._faults: Held[tuple[Fault, ...]] = Held("faults")
         self.crash_latched = False
         self.request_answer = 0
 
@@ -127,8 +112,7 @@ class VehicleOutputs:
 
     def state(self, now_s: float) -> BmsStatus | None:
         """Give the monitor's state while it is fresh."""
-        state: BmsStatus | None = self._state.get(now_s)
-        return state
+        return self._state.get(now_s)
 
     def values(self, now_s: float) -> dict[str, float]:
         """Give every value of ``OUTPUT_VALUES`` at a monotonic time."""
@@ -143,7 +127,7 @@ class VehicleOutputs:
         }
 
     def _limit_values(self, now_s: float) -> dict[str, float]:
-        limits: FinalLimits | None = self._limits.get(now_s)
+        limits = self._limits.get(now_s)
         if limits is None:
             zeros = ("charge_current_limit_a", "discharge_current_limit_a", "charge_power_limit_w")
             return {
@@ -182,8 +166,7 @@ class VehicleOutputs:
         }
 
     def _estimates(self, now_s: float) -> dict[str, float]:
-        soc: StateOfCharge | None = self._soc.get(now_s)
-        soh: StateOfHealth | None = self._soh.get(now_s)
+        soc, soh = self._soc.get(now_s), self._soh.get(now_s)
         names = ("soc", "displayed_soc", "soc_std", "remaining_energy_wh", "remaining_charge_ah")
         values = {name: math.nan if soc is None else float(getattr(soc, name)) for name in names}
         return {**values, "soh": math.nan if soh is None else float(soh.soh)}

@@ -52,6 +52,7 @@ class RequestKeeper:
         self._since_s = self._asked_s = -math.inf
         self._known_s: float | None = None
         self._waiting: State | None = None
+        self._asked_for: State | None = None
         self._waiting_since_s = -math.inf
         self._done = False
         self._began = False
@@ -77,6 +78,8 @@ class RequestKeeper:
         if stop:
             self._known_s = now_s
             self._follow(State.STANDBY, state, now_s)
+            # whoever closes the pack meanwhile: it opens again
+            self._standby_owed |= state in _CLOSING
             self._armed = False
             wanted = State.STANDBY
         elif wanted is not None:
@@ -88,7 +91,9 @@ class RequestKeeper:
             self._armed = False
         if self._waiting is not None and now_s - self._waiting_since_s > _LATE_ANSWER_S:
             self._waiting = None
-        if self._waiting is not None or now_s - self._asked_s < _ASK_AGAIN_S:
+        # to open waits for nothing that was asked before
+        hurry = self._wanted == State.STANDBY and self._asked_for != State.STANDBY
+        if not hurry and (self._waiting is not None or now_s - self._asked_s < _ASK_AGAIN_S):
             return None
         return self._due(wanted, state, now_s)
 
@@ -137,7 +142,7 @@ class RequestKeeper:
 
     def _ask(self, target: State, now_s: float) -> State:
         self._asked_s = self._waiting_since_s = now_s
-        self._waiting = target
+        self._waiting = self._asked_for = target
         return target
 
     def answered(self, target: State, accepted: bool) -> None:
