@@ -15,6 +15,7 @@ from openbms_core.cell import load_cell
 from openbms_core.models.ecm import CellModel
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_resource
+from openbms_drivers.actuators.actuator_file import load_actuators
 from openbms_drivers.gateway.gateway_file import load_gateway
 from openbms_drivers.vehicle.inputs import INPUT_QUANTITIES
 from openbms_drivers.vehicle.outputs import OUTPUT_VALUES
@@ -92,6 +93,9 @@ def test_every_message_of_a_shipped_dbc_is_used_by_a_shipped_pack(path: Path) ->
     used: set[str] = set()
     if (path.parent / "gateway.yaml").is_file():
         device = load_gateway(str(path.parent / "gateway.yaml"), INPUT_QUANTITIES, OUTPUT_VALUES).file.device
+        used |= {entry.message for entry in (*device.signals, *device.commands)}
+    if (path.parent / "actuators.yaml").is_file():
+        device = load_actuators(str(path.parent / "actuators.yaml")).file.device
         used |= {entry.message for entry in (*device.signals, *device.commands)}
     for file in PACKS:
         pack = load_pack(file)

@@ -37,11 +37,13 @@ ON_OFF = frozenset(
     {
         "cell_balancing", "contactor_positive", "contactor_negative", "contactor_precharge", "interlock",
         "emergency_stop", "ignition", "charging_plug", "smoke", "gas",
-        # of a vehicle and of actuators (openbms_drivers.gateway)
-        "crash", "wants_drive", "wants_charge", "wants_connected", "charger_fault", "actuator_fault",
+        # of a vehicle (openbms_drivers.vehicle)
+        "crash", "wants_drive", "wants_charge", "wants_connected",
     }
 )  # fmt: skip
 """Quantities that are on or off."""
+_ON_OFF_OF_ACTUATORS = ("_fault", "_running")
+"""Endings of the same, of actuators that their file names."""
 
 _CURRENT = "string_current_a"
 _VALID = int(Validity.VALID)
@@ -143,7 +145,7 @@ class SignalDecoder:
                         f"{signal_name}, so it "
                         "cannot tell whether that is valid.",
                     )
-            on_off = entry.to in ON_OFF
+            on_off = entry.to in ON_OFF or entry.to.endswith(_ON_OFF_OF_ACTUATORS)
             largest = sys.float_info.max
             mapped = MappedSignal(
                 name=signal_name,
