@@ -75,21 +75,29 @@ def _messages(pack: LoadedPack) -> set[str]:
         for key, (first, last) in command.repeat.items():
             keys = [known | {key: value} for known in keys for value in range(first, last + 1)]
         names |= {command.message.format(**known) for known in keys}
+    names |= {poll.message for poll in device.polls}
     return names | ({device.trigger_message} if device.trigger_message else set())
+
+
+def _databases(pack: LoadedPack) -> list[Path]:
+    device = pack.file.device
+    return [find_resource(name, pack.path).resolve() for name in (device.dbc, *device.more_dbc)]
 
 
 @pytest.mark.parametrize("path", PACKS, ids=_name)
 def test_every_message_that_a_pack_asks_for_is_in_its_dbc(path: Path) -> None:
     pack = load_pack(path)
-    database = cantools.database.load_file(find_resource(pack.file.device.dbc, pack.path))
-    known = {message.name for message in database.messages}
+    known = {
+        message.name for file in _databases(pack) for message in cantools.database.load_file(file).messages
+    }
     assert _messages(pack) <= known
     for entry in pack.file.device.integrity:
         assert any(fnmatchcase(name, entry.message) for name in known), entry.message
 
 
 @pytest.mark.parametrize("path", sorted(DEVICES.glob("*/*.dbc")), ids=_name)
-def test_every_message_of_a_shipped_dbc_is_used_by_a_shipped_pack(path: Path) -> None:
+def test_every_message_of_a_shipped_dbc_is_used_or_its_readme_says_why_not(path: Path) -> None:
+    """A DBC describes a device that others built, of which a pack file may need a part; that part is said."""
     used: set[str] = set()
     if (path.parent / "gateway.yaml").is_file():
         device = load_gateway(str(path.parent / "gateway.yaml"), INPUT_QUANTITIES, OUTPUT_VALUES).file.device
@@ -99,7 +107,17 @@ def test_every_message_of_a_shipped_dbc_is_used_by_a_shipped_pack(path: Path) ->
         used |= {entry.message for entry in (*device.signals, *device.commands)}
     for file in PACKS:
         pack = load_pack(file)
-        if find_resource(pack.file.device.dbc, pack.path).resolve() == path.resolve():
+        if path.resolve() in _databases(pack):
             used |= _messages(pack)
+    readme = (path.parent / "README.md").read_text(encoding="utf-8")
     known = {message.name for message in cantools.database.load_file(path).messages}
-    assert known - used == set(), "nobody reads or sends these"
+    said = {name for name in known if f"`{name}`" in readme}
+    assert known - used - said == set(), "nobody reads or sends these, and the README does not say why"
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in DEVICES.glob("*/pack.yaml")), ids=_name)
+def test_every_device_folder_has_the_same_file_names(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    assert {"README.md", "pack.yaml", f"{folder.name}.dbc"} <= names
+    headings = set((folder / "README.md").read_text(encoding="utf-8").splitlines())
+    assert {"## Wiring", "## What it gives", "## How it was tested"} <= headings

@@ -117,6 +117,10 @@ class SignalMap(StrictModel):
     message: Name
     signal: Name
     repeat: Repeat = Field(default_factory=dict)
+    selected_by: dict[str, Name] = Field(default_factory=dict)
+    """Where one signal carries the row in turn: key of ``repeat`` to the signal of the same message whose raw
+    value says which member the frame holds. ``repeat: {c: [1, 96]}, selected_by: {c: CellId}``: the frame in
+    which CellId is 1 holds the first one."""
     first_index: Index = 0
     scale: Number = 1.0
     """The DBC's physical value is multiplied by this (sign flips, unit conversion), after that ``offset`` is
@@ -141,11 +145,19 @@ class SignalMap(StrictModel):
             valid = self.valid_signal.format(**keys) if self.valid_signal else None
             yield index, self.message.format(**keys), self.signal.format(**keys), valid
 
+    def selections(self) -> Iterator[tuple[tuple[str, int], ...]]:
+        """Give for each member of the row which signals must have which raw value in its frame."""
+        for _, keys in _expand(self.repeat, self.first_index):
+            yield tuple((signal.format(**keys), keys[key]) for key, signal in self.selected_by.items())
+
     @model_validator(mode="after")
     def _expands(self) -> SignalMap:
         _check_repeat(self.repeat)
+        if unknown := sorted(self.selected_by.keys() - self.repeat.keys()):
+            raise ValueError(f"selected_by names the key '{unknown[0]}', which repeat does not define")
         try:
             next(self.expanded(), None)
+            next(self.selections(), None)
         except (KeyError, ValueError, IndexError) as error:
             raise ValueError(f"the name holds {error}, which repeat does not define") from None
         return self
@@ -260,9 +272,27 @@ class CommandMap(StrictModel):
     repeat: Repeat = Field(default_factory=dict)
     """One message each; the first index of its signals goes on from message to message."""
     period_s: Positive
+    timed_by: Literal["loop", "kernel"] = "loop"
+    """``kernel``: for a device that counts the milliseconds between two frames. SocketCAN's broadcast manager
+    repeats the frame, and stops by itself at most five periods after the driver's loop has wound it up last;
+    other interfaces are served by the loop."""
     signals: tuple[CommandSignal, ...]
     counter: Counter | None = None
     checksum: Checksum | None = None
+
+    @model_validator(mode="after")
+    def _repeats(self) -> CommandMap:
+        if self.timed_by == "kernel":
+            if self.counter is not None:
+                raise ValueError(
+                    "timed_by: kernel repeats a frame as it is, so its counter would stand still: remove one"
+                )
+            if any(item.source == "answered_scan" for item in self.signals):
+                raise ValueError(
+                    "timed_by: kernel keeps a period, but answered_scan changes the frame with each scan: "
+                    "remove one"
+                )
+        return self
 
     @model_validator(mode="after")
     def _expands(self) -> CommandMap:

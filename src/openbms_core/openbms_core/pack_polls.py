@@ -13,6 +13,12 @@ __all__ = ["FlowControl", "Poll", "check_polls"]
 Name = Annotated[str, Field(min_length=1)]
 _Byte = Annotated[Integer, Field(ge=0, le=255)]
 _Identifier = Annotated[Integer, Field(ge=0, le=0x1FFFFFFF)]
+_LONGEST_REQUEST = 255
+_REPEATED = {0x01: 1, 0x09: 1, 0x19: 1, 0x21: 1, 0x22: 2, 0x23: 0, 0x24: 2, 0x2F: 2, 0x31: 3}
+"""How many bytes behind the service a positive answer repeats (ISO 14229-1, ISO 15031-5, ISO 14230-3): the
+identifier, of several the first; the address of 0x23 not at all."""
+_LONGEST_BEGINNING = 5
+"""What the first frame of a long answer has room for, with any addressing."""
 
 
 class FlowControl(StrictModel):
@@ -45,10 +51,13 @@ class Poll(StrictModel):
     address_extension: _Byte | None = None
     """First byte of all frames, where ``addressing`` is ``mixed``."""
     request: Name
-    """What is asked, in hexadecimal, with service: ``"21 02"``. It fits in one frame."""
+    """What is asked, in hexadecimal, with service: ``"21 02"``."""
+    session: str | None = None
+    """The request that opens the diagnostic session in which the device answers, such as ``"10 03"``; sent
+    before, wherever the device may have left the session since. Absent: it answers in any."""
     answer: str | None = None
-    """How a positive answer begins, in hexadecimal; absent: the service + 0x40, then the rest of the
-    request."""
+    """How a positive answer begins, in hexadecimal; absent: the service + 0x40, then what it repeats of the
+    request (the first identifier)."""
     length_bytes: Annotated[Integer, Field(ge=1, le=4095)] | None = None
     """Length of the answer: one of another length is refused. Absent: at least that of the message."""
     message: Name
@@ -74,12 +83,18 @@ class Poll(StrictModel):
         return bytes.fromhex(self.request)
 
     @property
+    def session_bytes(self) -> bytes:
+        """What opens the session; empty where none is needed."""
+        return bytes.fromhex(self.session or "")
+
+    @property
     def answer_bytes(self) -> bytes:
         """How a positive answer begins."""
         if self.answer is not None:
             return bytes.fromhex(self.answer)
         asked = self.request_bytes
-        return bytes((asked[0] | 0x40,)) + asked[1:]
+        repeated = 1 + _REPEATED.get(asked[0], _LONGEST_BEGINNING)
+        return (bytes((asked[0] | 0x40,)) + asked[1:repeated])[:_LONGEST_BEGINNING]
 
     @property
     def prefixes(self) -> tuple[bytes, bytes]:
@@ -112,14 +127,14 @@ class Poll(StrictModel):
                 f"addressing '{self.addressing}' needs {' and '.join(sorted(needed)) or 'no address'}, but "
                 f"{', '.join(sorted(given)) or 'none'} is given"
             )
-        for name in ("request", "answer"):
+        for name, most in (
+            ("request", _LONGEST_REQUEST), ("session", _LONGEST_BEGINNING), ("answer", _LONGEST_BEGINNING)
+        ):  # fmt: skip
             text = getattr(self, name)
             try:
                 length = 1 if text is None else len(bytes.fromhex(text))
             except ValueError:
                 raise ValueError(f"{name} is '{text}': write bytes in hexadecimal, such as '21 02'") from None
-            room = 62 if self.can_fd else 7
-            most = room - len(self.prefixes[0]) if name == "request" else 5
             if not 1 <= length <= most:
                 raise ValueError(f"{name} is '{text}': it must have 1 to {most} bytes")
         if not self.extended_identifiers and max(self.request_id, self.response_id) > 0x7FF:

@@ -19,6 +19,7 @@ from typing import Any
 
 import can
 
+from openbms_drivers.broadcast_manager import BroadcastManager
 from openbms_drivers.bus_health import explain_failure
 from openbms_drivers.frame import BIT_RATE_SWITCH, ERROR, EXTENDED, FD, REMOTE, Frame
 
@@ -88,6 +89,9 @@ class Bus:
         self._socket: socket.socket | None = None
         self._empty_reads = 0
         self._poll: select.poll | None = None
+        self._manager: BroadcastManager | None = None
+        self.kept_by = "the loop"
+        """Who keeps the period of what :meth:`keep_sending` sends, for diagnostics."""
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def __del__(self) -> None:
@@ -135,12 +139,21 @@ class Bus:
         self._poll = self._poll_of(self._socket or self._bus)
         if self.interface == "socketcan":
             self._enlarge_buffer()
+            self._open_manager()
         if self._socket is not None:
             with contextlib.suppress(
                 OSError
             ):  # a server that hangs must not hang the loop that sends the heartbeat
                 limit = struct.pack("ll", 0, int(_SEND_TIMEOUT_S * 1e6))
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def _open_manager(self) -> None:
+        try:
+            self._manager = BroadcastManager(self.channel)
+        except OSError as error:  # a kernel without the module can-bcm: the loop sends by itself
+            self.kept_by = f"the loop (no broadcast manager in the kernel: {error.strerror or error})"
+        else:
+            self.kept_by = "the kernel's broadcast manager"
 
     def _enlarge_buffer(self) -> None:
         """Ask for a larger queue in the kernel: the usual one holds some hundred frames."""
@@ -176,6 +189,9 @@ class Bus:
     def close(self) -> None:
         """Close the bus."""
         bus, self._bus, self._socket, self._poll = self._bus, None, None, None
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            manager.close()
         if bus is not None:
             with contextlib.suppress(Exception):
                 bus.shutdown()
@@ -243,13 +259,7 @@ class Bus:
         bus = self._bus
         if bus is None:
             raise BusError(f"The bus {self.channel} is not open.")
-        message = can.Message(
-            arbitration_id=frame.identifier,
-            data=frame.data,
-            is_extended_id=bool(frame.flags & EXTENDED),
-            is_fd=bool(frame.flags & FD),
-            bitrate_switch=bool(frame.flags & BIT_RATE_SWITCH),
-        )
+        message = _message(frame)
         try:
             bus.send(message, timeout=_QUEUE_TIMEOUT_S if wait and self.interface == "socketcan" else None)
         except Exception as error:
@@ -258,6 +268,39 @@ class Bus:
                 errno.ENOBUFS,
             )
             raise self._error(error, lost=self._socket is not None or not full) from error
+
+    def keep_sending(self, frame: Frame, period_s: float) -> None:
+        """Send one frame of a row whose period matters to the millisecond (BusError if it cannot be).
+
+        On SocketCAN the kernel keeps the period and repeats the frame; it stops by itself where this is not
+        called each period (:mod:`openbms_drivers.broadcast_manager`). Elsewhere this is :meth:`send`.
+
+        Parameters
+        ----------
+        frame : Frame
+            The frame.
+        period_s : float
+            Time between two of them [s].
+        """
+        manager = self._manager
+        if manager is None:
+            self.send(frame)
+            return
+        try:
+            manager.wind_up(_message(frame), period_s)
+        except OSError as error:
+            raise self._error(error, lost=error.errno not in (errno.ENOBUFS, errno.EAGAIN)) from error
+
+
+def _message(frame: Frame) -> can.Message:
+    """Give a frame as python-can wants it."""
+    return can.Message(
+        arbitration_id=frame.identifier,
+        data=frame.data,
+        is_extended_id=bool(frame.flags & EXTENDED),
+        is_fd=bool(frame.flags & FD),
+        bitrate_switch=bool(frame.flags & BIT_RATE_SWITCH),
+    )
 
 
 class FrameClock:

@@ -2,8 +2,8 @@
 
 The heartbeat of the device is sent from here and nowhere else: by the loop itself, and, so that a command
 is not kept waiting for it, by the thread that brings one, but only while the loop goes round. If it hangs, or
-the process dies, nothing is sent any more and the device opens its contactors by itself; a broadcast manager
-would go on sending for a dead driver.
+the process dies, nothing is sent any more and the device opens its contactors by itself. A frame whose period
+matters to the millisecond is repeated by the kernel, which stops by itself when the loop winds it up no more.
 """
 
 from __future__ import annotations
@@ -187,9 +187,14 @@ class BusLoop:
         now = self._monotonic_s()
         if now < self._send_again_s:
             return
+        kept_s = self._driver.encoder.kept_s
         for frame in self._driver.frames_due(now, self._stamp_s()):
             try:
-                self._bus.send(frame)
+                period_s = kept_s.get(frame.key)
+                if period_s is None:
+                    self._bus.send(frame)
+                else:
+                    self._bus.keep_sending(frame, period_s)
             except BusError as error:
                 if error.lost:
                     raise

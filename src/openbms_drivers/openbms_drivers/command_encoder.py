@@ -2,7 +2,7 @@
 changed.
 
 Nothing here sends: the loop that receives and publishes asks :meth:`CommandEncoder.frames_due` and sends what
-it gives, so the heartbeat stops when that loop dies or hangs.
+it gives (or winds up the kernel that repeats it), so the heartbeat stops when that loop dies or hangs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from openbms_core.pack import CommandMap, CommandSignal, LoadedPack
 from openbms_core.types import State
 from openbms_drivers.arbitration import Arbiter, Outputs
 from openbms_drivers.bit_field import BitField
-from openbms_drivers.database import Database
+from openbms_drivers.database import Database, frame_key
 from openbms_drivers.frame import BIT_RATE_SWITCH, EXTENDED, FD, Frame
 from openbms_drivers.frame_checksum import FrameChecksum
 from openbms_drivers.message_packer import MessagePacker
@@ -50,6 +50,8 @@ class _Outgoing:
     signals: list[_Filled]
     flags: int
     packer: MessagePacker
+    kept: bool = False
+    """The kernel keeps its period, where it can."""
     modulo: int | None = None
     """Of its counter."""
     checksum: tuple[BitField, FrameChecksum] | None = None
@@ -90,6 +92,10 @@ class CommandEncoder:
             for number, entry in enumerate(pack.file.device.commands)
             for message in self._build(number, entry)
         ]
+        self.kept_s: dict[int, float] = {
+            frame_key(outgoing.message): outgoing.period_s for outgoing in self._outgoing if outgoing.kept
+        }
+        """Period [s] of the frames that the kernel repeats where it can, by their key."""
         self._expiry_s = math.inf
         self.opened_since_s: float | None = None
         """Since when frames that hold every contactor open have been handed over (monotonic); None while one
@@ -116,6 +122,7 @@ class CommandEncoder:
             outgoing = _Outgoing(
                 message=message,
                 period_s=entry.period_s,
+                kept=entry.timed_by == "kernel",
                 signals=signals,
                 sources=tuple(dict.fromkeys(filled.source for filled in signals if filled.source)),
                 packer=self._packer(message, signals, entry, location, where),

@@ -20,6 +20,10 @@ __all__ = ["Connection", "Taken"]
 _FIRST_FRAME, _FLOW_CONTROL = 1, 3
 _NEVER_MS = 1_000_000_000
 _LONGEST_ANSWER = 4095
+_MOST_WAIT_FRAMES = 1000
+"""The poll's ``duration_max_s`` ends a device that asks to wait for ever."""
+_LONGEST_GAP = 0x7F
+"""[ms] What a reserved separation time means (ISO 15765-2:2016, 9.6.5.4)."""
 
 # it warns of each frame that it does not expect; those are counted, and said on /diagnostics
 _LOGGER = "openbms.isotp"
@@ -37,7 +41,11 @@ class Taken:
     begun : bytes or None
         The first bytes of the answer that it began.
     replies : list of Frame
-        Flow control that the sender waits for, if it is to go on.
+        What the device now waits for: flow control, or the next frames of a long request.
+    gap_s : float
+        Least time between two of them that the device asked for [s].
+    to_request : bool
+        It is flow control: the device says how a long request may go on, or to wait.
     problem : str
         What was wrong with it; empty if nothing.
     """
@@ -45,6 +53,8 @@ class Taken:
     answer: bytes | None = None
     begun: bytes | None = None
     replies: list[Frame] = field(default_factory=list)
+    gap_s: float = 0.0
+    to_request: bool = False
     problem: str = ""
 
 
@@ -86,6 +96,9 @@ class Connection:
                 "max_frame_size": _LONGEST_ANSWER,
                 "rx_consecutive_frame_timeout": _NEVER_MS,
                 "rx_flowcontrol_timeout": _NEVER_MS,
+                "wftmax": _MOST_WAIT_FRAMES,
+                # frames of a long request come out at once; the poller keeps them apart
+                "override_receiver_stmin": 0.0,
                 "logger_name": _LOGGER,
                 "wait_func": lambda seconds: None,
             },
@@ -112,7 +125,8 @@ class Connection:
         Parameters
         ----------
         payload : bytes
-            What is asked; it fits in one frame (:class:`~openbms_core.pack_polls.Poll` checks that).
+            What is asked. Where it does not fit in one frame this is the first one; the others follow when
+            the device gives leave (:meth:`take`).
         """
         self.reset()
         self._layer.send(payload)
@@ -131,8 +145,10 @@ class Connection:
         if len(data) <= self._at:
             return Taken(problem="an empty frame came")
         kind = data[self._at] >> 4
-        if kind == _FLOW_CONTROL:  # requests fit in one frame, so nobody waits for it
-            return Taken()
+        if kind == _FLOW_CONTROL:
+            if not self._layer.transmitting():
+                return Taken()  # that to another tester's request
+            data = self._with_known_gap(data)
         self._problems.clear()
         self._inbox.append(
             isotp.CanMessage(
@@ -144,12 +160,23 @@ class Connection:
         )
         self._layer.process(0.0)
         taken = Taken(replies=self._sent(), problem="; ".join(self._problems))
+        if kind == _FLOW_CONTROL:
+            code = data[self._at + 2] if len(data) > self._at + 2 else 0
+            taken.to_request = True
+            taken.gap_s = code / 1000.0 if code <= _LONGEST_GAP else (code - 0xF0) / 10_000.0
         answer = self._layer.recv()
         if answer is not None:
             taken.answer = bytes(answer)
         elif kind == _FIRST_FRAME and self.receiving:
             taken.begun = bytes(self._layer.rx_buffer)
         return taken
+
+    def _with_known_gap(self, data: bytes) -> bytes:
+        """Put the longest time in the place of a reserved one, which the library refuses."""
+        at = self._at + 2
+        if len(data) <= at or data[at] <= _LONGEST_GAP or 0xF1 <= data[at] <= 0xF9:
+            return data
+        return data[:at] + bytes((_LONGEST_GAP,)) + data[at + 1 :]
 
     def _sent(self) -> list[Frame]:
         frames = [
@@ -172,6 +199,7 @@ _PROBLEMS: dict[type[Exception], str] = {
     isotp.FrameTooLongError: f"an answer of more than {_LONGEST_ANSWER} bytes was announced",
     isotp.InvalidCanDataError: "a frame came that is not ISO-TP",
     isotp.ChangingInvalidRXDLError: "frames of different lengths came",
+    isotp.OverflowError: "the device has no room for a request of that length",
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["NEGATIVE", "PENDING", "explain_negative"]
+__all__ = ["NEGATIVE", "OF_SESSION", "PENDING", "explain_negative"]
 
 NEGATIVE = 0x7F
 """First byte of a negative response; the service and the reason follow."""
 PENDING = 0x78
 """The device has understood, and asks for patience."""
+OF_SESSION = (0x7E, 0x7F)
+"""The device is not in the session that this needs."""
 
 _REASONS = {
     0x10: "general reject",

@@ -4,19 +4,20 @@ Pure: it reads no clock and sends nothing. The loop of the bus gives it frames, 
 frame to send each time it goes round, after everything else that is due. Each connection (a pair of
 identifiers) has one request under way; those of different connections do not wait for each other, and on one
 connection the poll that has been due for longest has its turn, so that one without answer delays the others
-by its time-out and never more.
+by its time-out and never more. A poll that needs a diagnostic session has it opened before, again where the
+device may have left it since.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from openbms_core.pack_polls import Poll
 from openbms_drivers.frame import EXTENDED, Frame
+from openbms_drivers.polling.channel import Channel, Turn
 from openbms_drivers.polling.connection import Connection
-from openbms_drivers.polling.negative import NEGATIVE, PENDING, explain_negative
+from openbms_drivers.polling.negative import NEGATIVE, OF_SESSION, PENDING, explain_negative
 from openbms_drivers.polling.report import PollReport
 
 __all__ = ["OTHER_TESTER_QUIET_S", "PATIENCE_S", "Poller"]
@@ -30,38 +31,8 @@ answers is taken."""
 _STALLED_S = 1.0
 """An answer to another tester that does not go on for this long has been given up."""
 _SEND_AGAIN_S = 0.05
-
-
-@dataclass
-class _Turn:
-    """One poll and how it goes."""
-
-    poll: Poll
-    identifier: int
-    flags: int
-    request: bytes
-    answer: bytes
-    due_s: float = 0.0
-    report: PollReport = field(default_factory=PollReport)
-
-
-@dataclass
-class _Channel:
-    """One connection and what is under way on it."""
-
-    connection: Connection
-    turns: list[_Turn] = field(default_factory=list)
-    active: _Turn | None = None
-    ours: bool = False
-    """The answer that is being received is the one to our request."""
-    deadline_s: float = 0.0
-    end_s: float = 0.0
-    rest_until_s: float = -math.inf
-    foreign_s: float = -math.inf
-    """When a frame between the device and another tester was seen."""
-    replies: list[Frame] = field(default_factory=list)
-    echo: bytes | None = None
-    """Data of the frame that was sent last: some interfaces hear themselves."""
+_SESSION_S = 4.0
+"""A device leaves its session 5 s after the last request (ISO 14229-2, S3 server); a second is margin."""
 
 
 class Poller:
@@ -83,23 +54,23 @@ class Poller:
     """
 
     def __init__(self, polls: Iterable[Poll], identifiers: dict[str, tuple[int, bool]]) -> None:
-        self._channels: list[_Channel] = []
-        channels: dict[tuple[object, ...], _Channel] = {}
-        self._of_response: dict[int, list[_Channel]] = {}
-        self._of_request: dict[int, list[_Channel]] = {}
-        self._turns: list[_Turn] = []
+        self._channels: list[Channel] = []
+        channels: dict[tuple[object, ...], Channel] = {}
+        self._of_response: dict[int, list[Channel]] = {}
+        self._of_request: dict[int, list[Channel]] = {}
+        self._turns: list[Turn] = []
         self._next = 0
-        self._given: _Channel | None = None
+        self._given: Channel | None = None
         for poll in polls:
             channel = channels.get(poll.connection)
             if channel is None:
-                channel = channels[poll.connection] = _Channel(Connection(poll))
+                channel = channels[poll.connection] = Channel(Connection(poll))
                 self._channels.append(channel)
                 wide = 1 << 31 if poll.extended_identifiers else 0
                 self._of_response.setdefault(poll.response_id | wide, []).append(channel)
                 self._of_request.setdefault(poll.request_id | wide, []).append(channel)
             identifier, extended = identifiers[poll.message]
-            turn = _Turn(poll, identifier, EXTENDED if extended else 0, poll.request_bytes, poll.answer_bytes)
+            turn = Turn(poll, identifier, EXTENDED if extended else 0, poll.request_bytes, poll.answer_bytes)
             channel.turns.append(turn)
             self._turns.append(turn)
         self.keys = frozenset(self._of_response) | frozenset(self._of_request)
@@ -109,7 +80,7 @@ class Poller:
 
     def start(self, now_s: float) -> None:
         """Begin: everything is due at once (monotonic time)."""
-        self._forget(now_s)
+        self._forget()
         for turn in self._turns:
             turn.due_s = now_s
 
@@ -118,14 +89,11 @@ class Poller:
         for channel in self._channels:
             if channel.active is not None:
                 self._fail(channel, "the bus was lost", now_s)
-        self._forget(now_s)
+        self._forget()
 
-    def _forget(self, now_s: float) -> None:
+    def _forget(self) -> None:
         for channel in self._channels:
-            channel.connection.reset()
-            channel.active, channel.ours, channel.echo = None, False, None
-            channel.foreign_s = channel.rest_until_s = -math.inf
-            channel.replies.clear()
+            channel.forget()
 
     # ---- what comes
 
@@ -140,21 +108,30 @@ class Poller:
         """
         answer: Frame | None = None
         for channel in self._of_request.get(frame.key, ()):
-            if channel.echo == frame.data:
-                channel.echo = None
+            if frame.data in channel.echoes:
+                channel.echoes.remove(frame.data)
             else:
                 channel.foreign_s = frame.monotonic_s
+                channel.session = b""  # whose session it is now, nobody says
         for channel in self._of_response.get(frame.key, ()):
             answer = self._take_response(channel, frame) or answer
         return answer
 
-    def _take_response(self, channel: _Channel, frame: Frame) -> Frame | None:
+    def _take_response(self, channel: Channel, frame: Frame) -> Frame | None:
         now_s = frame.monotonic_s
         self._expire(channel, now_s)
         taken = channel.connection.take(frame)
         active = channel.active
+        if taken.to_request and active is not None:
+            if taken.problem:
+                self._fail(channel, taken.problem, now_s)
+            else:
+                channel.deadline_s = now_s + active.poll.timeout_s
+                channel.replies += taken.replies
+                channel.gap_s = taken.gap_s
+            return None
         if taken.begun is not None:
-            channel.ours = active is not None and taken.begun.startswith(active.answer)
+            channel.ours = active is not None and taken.begun.startswith(channel.expected)
         if active is not None and channel.ours:
             if taken.problem and taken.begun is None:
                 # whatever came in between, the rest of the answer is lost
@@ -169,22 +146,22 @@ class Poller:
             channel.foreign_s = now_s
         return None
 
-    def _answered(self, channel: _Channel, answer: bytes, frame: Frame) -> Frame | None:
+    def _answered(self, channel: Channel, answer: bytes, frame: Frame) -> Frame | None:
         now_s, active = frame.monotonic_s, channel.active
         channel.ours = False
         if answer[0] == NEGATIVE:
-            if active is None or len(answer) < 3 or answer[1] != active.request[0]:
-                channel.foreign_s = now_s
-            elif answer[2] == PENDING:
-                active.report.pending += 1
-                channel.deadline_s = now_s + active.poll.pending_timeout_s
-            else:
-                self._fail(channel, f"negative response {explain_negative(answer[2])}", now_s)
+            self._refused(channel, answer, now_s)
             return None
-        if active is not None and answer.startswith(active.answer):
-            turn = active
-            channel.active = channel.echo = None
-            channel.rest_until_s = now_s + turn.poll.pause_s
+        if active is not None and answer.startswith(channel.expected):
+            turn, opened = active, channel.opening
+            channel.session_served = not opened
+            if opened:
+                channel.session = channel.asked
+                turn.due_s = now_s  # now the poll itself
+            channel.session_until_s = now_s + _SESSION_S
+            channel.end(now_s + turn.poll.pause_s)
+            if opened:
+                return None
         else:
             channel.foreign_s = now_s
             found = [turn for turn in channel.turns if answer.startswith(turn.answer)]
@@ -203,6 +180,23 @@ class Poller:
         turn.report.answered_now(now_s)
         return Frame(turn.identifier, answer, turn.flags, frame.monotonic_s, frame.stamp_s)
 
+    def _refused(self, channel: Channel, answer: bytes, now_s: float) -> None:
+        """Take a negative response."""
+        active = channel.active
+        if active is None or len(answer) < 3 or answer[1] != channel.asked[0]:
+            channel.foreign_s = now_s
+        elif answer[2] == PENDING:
+            active.report.pending += 1
+            channel.deadline_s = now_s + active.poll.pending_timeout_s
+        else:
+            what = "the session was refused: " if channel.opening else ""
+            channel.session_until_s = now_s + _SESSION_S
+            if answer[2] in OF_SESSION:
+                if channel.session and channel.session_served:
+                    active.due_s = now_s  # it was left earlier than usual: open it again now
+                channel.session = b""
+            self._fail(channel, f"{what}negative response {explain_negative(answer[2])}", now_s)
+
     # ---- what goes
 
     def frame_due(self, now_s: float, *, may_ask: bool = True) -> Frame | None:
@@ -217,14 +211,17 @@ class Poller:
         """
         for channel in self._channels:
             self._expire(channel, now_s)
-            if channel.replies:
-                return self._send(channel, channel.replies.pop(0))
+            if channel.replies and now_s >= channel.reply_s:
+                channel.reply_s = now_s + channel.gap_s
+                if channel.active is not None and not channel.ours:
+                    channel.deadline_s = now_s + channel.active.poll.timeout_s
+                return self._send(channel, channel.replies.popleft())
         if not may_ask:
             return None
         for step in range(len(self._channels)):
             number = (self._next + step) % len(self._channels)
             channel = self._channels[number]
-            turn = self._first_due(channel)
+            turn = channel.first_due()
             if channel.active is None and now_s >= self._may_ask_s(channel, turn):
                 self._next = number + 1  # the next time another connection is looked at first
                 return self._ask(channel, turn, now_s)
@@ -235,19 +232,15 @@ class Poller:
         due_s = math.inf
         for channel in self._channels:
             if channel.replies:
-                return -math.inf
+                due_s = min(due_s, channel.reply_s)
             if channel.active is not None:
                 due_s = min(due_s, channel.deadline_s, channel.end_s)
             elif may_ask:
-                due_s = min(due_s, self._may_ask_s(channel, self._first_due(channel)))
+                due_s = min(due_s, self._may_ask_s(channel, channel.first_due()))
         return due_s
 
     @staticmethod
-    def _first_due(channel: _Channel) -> _Turn:
-        return min(channel.turns, key=lambda turn: turn.due_s)
-
-    @staticmethod
-    def _may_ask_s(channel: _Channel, turn: _Turn) -> float:
+    def _may_ask_s(channel: Channel, turn: Turn) -> float:
         due_s = max(turn.due_s, channel.rest_until_s)
         if channel.foreign_s == -math.inf:
             return due_s
@@ -256,17 +249,22 @@ class Poller:
         quiet_s = channel.foreign_s + OTHER_TESTER_QUIET_S
         return max(due_s, min(quiet_s, turn.due_s + PATIENCE_S))
 
-    def _ask(self, channel: _Channel, turn: _Turn, now_s: float) -> Frame:
+    def _ask(self, channel: Channel, turn: Turn, now_s: float) -> Frame:
         poll = turn.poll
-        channel.active, channel.ours = turn, False
-        channel.deadline_s, channel.end_s = now_s + poll.timeout_s, now_s + poll.duration_max_s
+        session, asked, expected = poll.session_bytes, turn.request, turn.answer
+        if session and (channel.session != session or now_s >= channel.session_until_s):
+            asked, expected = session, bytes((session[0] | 0x40, *session[1:]))
+        else:
+            turn.report.asked += 1
+        channel.begin(turn, asked, expected, now_s)
         # not by the time it was due: what comes late is not made up for
         turn.due_s = now_s + poll.period_s
-        turn.report.asked += 1
-        return self._send(channel, channel.connection.request(turn.request))
+        channel.gap_s, channel.reply_s = 0.0, -math.inf
+        return self._send(channel, channel.connection.request(asked))
 
-    def _send(self, channel: _Channel, frame: Frame) -> Frame:
-        channel.echo, self._given = frame.data, channel
+    def _send(self, channel: Channel, frame: Frame) -> Frame:
+        channel.echoes.append(frame.data)
+        self._given = channel
         return frame
 
     def not_sent(self, reason: str, now_s: float) -> None:
@@ -278,7 +276,7 @@ class Poller:
 
     # ---- what does not come
 
-    def _expire(self, channel: _Channel, now_s: float) -> None:
+    def _expire(self, channel: Channel, now_s: float) -> None:
         active = channel.active
         if active is None:
             if channel.connection.receiving and now_s - channel.foreign_s > _STALLED_S:
@@ -287,17 +285,16 @@ class Poller:
             self._fail(channel, f"it was not complete after {active.poll.duration_max_s:g} s", now_s)
         elif now_s >= channel.deadline_s:
             what = "the answer broke off" if channel.ours else "no answer"
+            channel.session = b""  # it may have started anew
             self._fail(channel, f"{what} within {active.poll.timeout_s:g} s", now_s)
 
     @staticmethod
-    def _fail(channel: _Channel, reason: str, now_s: float) -> None:
+    def _fail(channel: Channel, reason: str, now_s: float) -> None:
         active = channel.active
         assert active is not None
         active.report.fail(reason, now_s)
         channel.connection.reset()
-        channel.replies.clear()
-        channel.active, channel.ours, channel.echo = None, False, None
-        channel.rest_until_s = now_s + active.poll.pause_s
+        channel.end(now_s + active.poll.pause_s)
 
     # ---- what is said
 

@@ -210,6 +210,7 @@ class AfeDriverNode(BmsNode):
             frames_received=received,
             frames_rejected=rejected,
             **polls,
+            **({"period_kept_by": self._bus.kept_by} if self._driver.encoder.kept_s else {}),
             contactors_commanded="closed" if self._driver.encoder.opened_since_s is None else "open",
         )
 

@@ -166,3 +166,122 @@ def test_extended_addressing_and_block_size() -> None:
     assert poller.frame_due(0.021) is not None  # leave for the next block
     whole = poller.take(response("F122090A0B0C0000", 0.03))
     assert whole is not None and whole.data.hex() == "62f1900102030405060708090a0b0c"
+
+
+REQUEST = "22 F1 00 F1 01 F1 02 F1 03 F1 04 F1 05 F1 06"
+"""15 bytes: a first frame and two behind it."""
+
+
+def test_long_request_waits_for_leave_and_keeps_its_frames_apart() -> None:
+    poller = poller_of(poll("cells", REQUEST))
+    first = poller.frame_due(0.0)
+    assert first is not None and first.data.hex() == "100f22f100f101f1"
+    assert poller.frame_due(0.001) is None
+    poller.take(response("310000", 0.1))  # wait
+    assert poller.frame_due(1.05) is None
+    poller.take(response("300014", 1.05))  # all of it, 20 ms apart
+    frames, sent_s = [], []
+    for step in range(100):
+        frame = poller.frame_due(1.05 + 0.001 * step, may_ask=False)
+        if frame is not None:
+            frames.append(frame.data.hex())
+            sent_s.append(0.001 * step)
+    assert frames == ["2102f103f104f105", "22f1060000000000"]
+    assert sent_s[1] - sent_s[0] == pytest.approx(0.02, abs=0.0011)
+    whole = poller.take(response("0562F1000102", 1.2))
+    assert whole is not None and whole.data.hex() == "62f1000102"
+    assert str(poller.reports()["cells"]) == "1 of 1 answered"
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("320000", "the device has no room for a request of that length"),
+        ("350000", "a frame came that is not ISO-TP"),
+        ("", "no answer within 1 s"),
+    ],
+)
+def test_long_request_that_is_not_let_through(reply: str, reason: str) -> None:
+    poller = poller_of(poll("cells", REQUEST))
+    poller.frame_due(0.0)
+    if reply:
+        poller.take(response(reply, 0.1))
+    poller.frame_due(1.01, may_ask=False)
+    assert poller.reports()["cells"].reason == reason
+
+
+def test_reserved_separation_time_is_the_longest() -> None:
+    poller = poller_of(poll("cells", REQUEST))
+    poller.frame_due(0.0)
+    poller.take(response("3000FF", 0.1))
+    assert poller.frame_due(0.1, may_ask=False) is not None
+    assert poller.frame_due(0.22, may_ask=False) is None
+    assert poller.next_due_s() == pytest.approx(0.227)
+    assert poller.frame_due(0.228, may_ask=False) is not None
+
+
+def session_requests(poller: Poller, until_s: float, stays_s: float) -> list[str]:
+    """Answer as a device that leaves its session ``stays_s`` after the last request."""
+    asked, now_s, session_until_s = [], 0.0, -1.0
+    while now_s < until_s:
+        frame = poller.frame_due(now_s)
+        if frame is not None:
+            text = frame.data[1 : 1 + frame.data[0]].hex()
+            asked.append(text)
+            if text == "1003":
+                poller.take(response("065003003201F4", now_s))
+                session_until_s = now_s + stays_s
+            elif now_s <= session_until_s:
+                poller.take(response("0462F19001", now_s))
+                session_until_s = now_s + stays_s
+            else:
+                poller.take(response("037F227F", now_s))
+        now_s += 0.01
+    return asked
+
+
+def test_session_is_opened_before_and_again_after_a_long_pause() -> None:
+    often = poller_of(poll("cells", "22 F1 90", session="10 03", period_s=1.0))
+    assert session_requests(often, 10.0, 5.0) == ["1003", *["22f190"] * 10]
+    seldom = poller_of(poll("cells", "22 F1 90", session="10 03", period_s=6.0))
+    assert session_requests(seldom, 20.0, 5.0) == ["1003", "22f190"] * 4
+    assert seldom.reports()["cells"].failed == 0
+
+
+def test_session_that_ends_early_is_opened_at_once_and_one_that_does_not_help_not_for_ever() -> None:
+    poller = poller_of(poll("cells", "22 F1 90", session="10 03", period_s=2.0))
+    assert session_requests(poller, 5.9, 1.0) == [
+        "1003",
+        "22f190",
+        "22f190",
+        "1003",
+        "22f190",
+        "22f190",
+        "1003",
+        "22f190",
+    ]
+    assert poller.reports()["cells"].answered == 3
+    never = poller_of(poll("cells", "22 F1 90", session="10 03", period_s=1.0))
+    assert session_requests(never, 3.5, -1.0) == ["1003", "22f190"] * 4
+
+
+def test_session_that_is_refused_is_said() -> None:
+    poller = poller_of(poll("cells", "22 F1 90", session="10 03"))
+    poller.frame_due(0.0)
+    poller.take(response("037F1022", 0.01))
+    assert poller.reports()["cells"].reason == (
+        "the session was refused: negative response 0x22 (conditions not correct)"
+    )
+    assert poller.reports()["cells"].asked == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "begins"),
+    [
+        ("21 02", "6102"), ("21 02 01", "6102"), ("22 F1 90", "62f190"), ("22 F1 90 F1 91", "62f190"),
+        ("23 14 20 00 10 00 08", "63"), ("19 02 FF", "5902"), ("01 0C 0D", "410c"),
+        ("31 03 02 00", "71030200"), ("1A 90", "5a90"),
+    ],
+)  # fmt: skip
+def test_how_an_answer_begins(request_: str, begins: str) -> None:
+    assert poll("cells", request_).answer_bytes.hex() == begins
