@@ -63,10 +63,18 @@ class BmsSystem:
         Parameter files, fault record, bags and logs of this system.
     parameters : dict, optional
         Further node parameters, by node name.
+    pack : str, optional
+        In place of the system's.
+    system : str or Path
+        With the nodes of the demonstration, and perhaps more.
     """
 
     def __init__(
-        self, folder: Path, parameters: dict[str, dict[str, Any]] | None = None, pack: str | None = None
+        self,
+        folder: Path,
+        parameters: dict[str, dict[str, Any]] | None = None,
+        pack: str | None = None,
+        system: str | Path = "demo",
     ) -> None:
         self.folder = folder
         self.domain = free_domain()
@@ -81,7 +89,7 @@ class BmsSystem:
         }
         for node, values in (parameters or {}).items():
             merged.setdefault(node, {}).update(values)
-        self.plan: Plan = make_plan(Choices(system="demo", pack=pack, node_parameters=merged))
+        self.plan: Plan = make_plan(Choices(system=system, pack=pack, node_parameters=merged))
         self.files = self.plan.write_parameters(folder / "parameters")
         self.messages: dict[str, list[Any]] = defaultdict(list)
         self._new = threading.Condition()

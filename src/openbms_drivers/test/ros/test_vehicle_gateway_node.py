@@ -23,7 +23,7 @@ from openbms_drivers.ros.vehicle_gateway_node import VehicleGatewayNode  # noqa:
 
 def test_inputs_come_out_stale_limits_are_zero_and_a_crash_is_held(tmp_path: Path) -> None:
     rclpy.init()
-    given = {"can_interface": "virtual", "can_channel": "vcu", "crash_file": str(tmp_path / "crash")}
+    given = {"can_interface": "virtual", "vehicle_channel": "vcu", "crash_file": str(tmp_path / "crash")}
     node = VehicleGatewayNode(
         namespace="/bms", parameter_overrides=[Parameter(name, value=value) for name, value in given.items()]
     )

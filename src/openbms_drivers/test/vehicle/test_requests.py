@@ -154,3 +154,20 @@ def test_a_stop_opens_and_what_is_asked_meanwhile_must_be_withdrawn() -> None:
 def test_nothing_closes_while_the_monitor_is_not_heard() -> None:
     run = armed()
     assert run.go(2.0, DRIVE, None) == []
+
+
+def test_a_pack_that_somebody_closes_during_a_stop_is_opened_again() -> None:
+    run = armed()
+    assert run.go(1.0, STANDBY, STANDBY, stop=True) == []
+    assert run.go(0.05, STANDBY, DRIVE, stop=True) == [STANDBY]
+    assert run.go(2.0, STANDBY, STANDBY, stop=True) == []
+
+
+def test_to_open_does_not_wait_for_the_answer_to_what_was_asked_before() -> None:
+    run = armed()
+    assert run.go(0.05, DRIVE, STANDBY) == [DRIVE]
+    assert run.go(0.05, DRIVE, State.PRECHARGE, stop=True) == [STANDBY], "no answer came yet"
+    run.answer(DRIVE, True)
+    run.answer(STANDBY, True)
+    assert run.go(3.0, DRIVE, State.OPENING, stop=True) == []
+    assert run.go(3.0, DRIVE, STANDBY) == [], "and what was accepted meanwhile does not count"
