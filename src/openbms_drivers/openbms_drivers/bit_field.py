@@ -10,6 +10,9 @@ from typing import Any
 __all__ = ["BitField"]
 
 _FLOAT_CODES = {16: "<e", 32: "<f", 64: "<d"}
+_LONGEST_SIGNAL = 64
+_LONGEST_MESSAGE = 4095
+"""Bytes of an ISO-TP answer; a frame has 64 at most."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class BitField:
     Raises
     ------
     ValueError
-        The signal does not lie in the message, or has a float length that does not exist.
+        The signal does not lie in the message, has more than 64 bits or a float length that does not exist,
+        or the message is longer than any frame or answer.
     """
 
     start: int
@@ -55,6 +59,10 @@ class BitField:
             raise ValueError(
                 f"start bit {self.start} with {self.length} bit does not lie in {self.frame_bytes} bytes"
             )
+        if self.length > _LONGEST_SIGNAL:
+            raise ValueError(f"{self.length} bit are no number (at most {_LONGEST_SIGNAL})")
+        if self.frame_bytes > _LONGEST_MESSAGE:
+            raise ValueError(f"a message cannot have {self.frame_bytes} bytes (at most {_LONGEST_MESSAGE})")
         if self.is_float and self.length not in _FLOAT_CODES:
             raise ValueError(f"a float signal cannot have {self.length} bit (16, 32 or 64)")
 

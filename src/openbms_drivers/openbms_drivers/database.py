@@ -7,6 +7,7 @@ the entry, what it asks for and the closest name that the DBC has.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -80,6 +81,8 @@ class Database:
         self.path, self.file = self._read(device.dbc, ("device", "dbc"), "device.dbc")
         self.messages: dict[str, Any] = {message.name: message for message in self.file.database.messages}
         self._files = dict.fromkeys(self.messages, self.file)
+        names = Counter(message.name for message in self.file.database.messages)
+        self._twice = {name for name, count in names.items() if count > 1}
         for number, reference in enumerate(device.more_dbc):
             self._join(reference, ("device", "more_dbc", number), f"device.more_dbc[{number}]")
 
@@ -117,8 +120,8 @@ class Database:
             self.messages[message.name] = message
             self._files[message.name] = file
 
-    def place(self, message: Any, name: str) -> str:
-        """Say where a signal stands: file and line."""
+    def place(self, message: Any, name: str | None = None) -> str:
+        """Say where a message, or a signal of it, stands: file and line."""
         return self._files[message.name].place(message, name)
 
     @cached_property
@@ -155,6 +158,17 @@ class Database:
                 f"{where}: {' and '.join(dict.fromkeys(file.path.name for file in self._files.values()))} "
                 f"has no message '{name}'. {self._closest(name, self.messages)}",
             )
+        if name in self._twice:
+            places = " and ".join(
+                self._files[name].place(message)
+                for message in self._files[name].database.messages
+                if message.name == name
+            )
+            raise self.error(
+                location,
+                f"{where}: the DBC has several messages '{name}' ({places}), so it cannot be told which one "
+                "is meant. Rename all but one of them.",
+            )
         if found.is_container:
             raise self.error(location, f"{where}: message '{name}' is a container, which is not supported.")
         return found
@@ -163,16 +177,23 @@ class Database:
         self, message: Any, name: str, location: tuple[Hashable, ...], where: str
     ) -> tuple[Any, BitField]:
         """Give a signal of a message and its bits (ConfigError where it is absent or lies outside)."""
-        for signal in message.signals:
-            if signal.name == name:
-                try:
-                    return signal, BitField.of(signal, message.length)
-                except ValueError as error:
-                    raise self.error(
-                        location,
-                        f"{where}: {message.name}.{name} ({self.place(message, name)}) is broken: "
-                        f"{error}. Correct the DBC.",
-                    ) from None
+        found = [signal for signal in message.signals if signal.name == name]
+        if len(found) > 1:
+            raise self.error(
+                location,
+                f"{where}: message {message.name} of {self._files[message.name].path.name} has "
+                f"{len(found)} signals '{name}', so it cannot be told which one is meant. Rename all but "
+                "one.",
+            )
+        for signal in found:
+            try:
+                return signal, BitField.of(signal, message.length)
+            except ValueError as error:
+                raise self.error(
+                    location,
+                    f"{where}: {message.name}.{name} ({self.place(message, name)}) is broken: "
+                    f"{error}. Correct the DBC.",
+                ) from None
         names = [signal.name for signal in message.signals]
         raise self.error(
             location,

@@ -23,6 +23,8 @@ logging.getLogger("cantools").setLevel(logging.ERROR)  # what it warns of is sai
 
 _EXTENDED = 1 << 31
 _ROUNDS = 40
+_NEEDED = ("BO_", "SG_", "BU_", "BS_", "NS_", "SIG_VALTYPE_", "SG_MUL_VAL_")
+"""Statements that decide where values lie and how they are read: without one, others would come out."""
 _STATEMENT = (
     r'(?:BO_|CM_\s+BO_|CM_\s+SG_|VAL_|SIG_VALTYPE_|SG_MUL_VAL_|SIG_GROUP_|BO_TX_BU_|BA_\s+"[^"\n]*"\s+BO_'
     r'|BA_\s+"[^"\n]*"\s+SG_)'
@@ -68,8 +70,10 @@ class DbcFile:
         identifier = int(message.frame_id)
         for number, line in enumerate(self.text.splitlines(), start=1):
             words = line.split(None, 2)
-            if words[:1] == ["BO_"] and len(words) > 1 and words[1].isdigit():
-                inside = int(words[1]) & ~_EXTENDED == identifier
+            if words[:1] == ["BO_"] and len(words) > 2 and words[1].isdigit():
+                name = words[2].partition(":")[0].strip()
+                same = message.name in (name, f"_{name}")
+                inside = same and int(words[1]) & ~_EXTENDED == identifier
                 if inside and signal is None:
                     return number
             elif inside and words[:1] == ["SG_"] and len(words) > 1:
@@ -158,7 +162,7 @@ def _line(error: Exception) -> int | None:
 
 
 def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or type(error).__name__
     return re.sub(r'^(?:DBC|KCD|SYM|ARXML|CDD|None): "(.*)"$', r"\1", text)
 
 
@@ -246,7 +250,7 @@ def _without_statement(text: str, number: int, repairs: list[str]) -> str | None
     while first > 0 and not re.match(r"[ \t]*[A-Z][A-Z_]*_\b", lines[first]):
         first -= 1
     keyword = re.match(r"[ \t]*([A-Z][A-Z_]*_)\b", lines[first])
-    if keyword is None or keyword[1] in ("BO_", "SG_", "BU_", "BS_", "NS_"):
+    if keyword is None or keyword[1] in _NEEDED:
         return None
     last = first
     while last < len(lines) - 1 and not lines[last].rstrip().endswith(";"):

@@ -113,6 +113,10 @@ class FrameChecksum:
         self._crc: Crc | None = None
         self._broken = False
         width = CHECKSUM_WIDTHS.get(entry.kind)
+        if bits.is_float:
+            raise ValueError(
+                "a checksum is no floating-point number; correct the DBC, or name another signal"
+            )
         if ":" in entry.kind:
             self._own = self._made(entry.kind, pack_path)
         elif entry.kind == "crc":

@@ -17,10 +17,11 @@ from typing import Any
 
 from openbms_core.pack import LoadedPack, MessageIntegrity, SignalMap
 from openbms_core.types import Validity
-from openbms_drivers.database import Database, frame_key, identifier_mask
+from openbms_drivers.database import Database
 from openbms_drivers.frame import Frame
 from openbms_drivers.frame_checksum import FrameChecksum
 from openbms_drivers.message_plan import MappedSignal, MessagePlan, Node
+from openbms_drivers.message_table import MessageTable
 from openbms_drivers.units import unit_warning
 from openbms_drivers.value_table import ValueTable
 
@@ -51,7 +52,6 @@ _NOT_AVAILABLE = int(Validity.NOT_AVAILABLE)
 _IMPLAUSIBLE = int(Validity.IMPLAUSIBLE)
 _CHECKSUM = int(Validity.CHECKSUM)
 _COUNTER = int(Validity.COUNTER)
-_UNKNOWN_LIMIT = 4096
 
 
 class SignalDecoder:
@@ -90,9 +90,9 @@ class SignalDecoder:
         self.table = ValueTable(pack.file)
         self.touched: list[int] = []
         self.warnings: list[str] = []
-        self._plans: dict[int, MessagePlan] = {}
-        self._masked: list[tuple[int, dict[int, MessagePlan]]] = []
-        self._unknown: set[int] = set()
+        self._messages = MessageTable()
+        self.plan = self._messages.find
+        """Gives how the message with a key is read; None if the DBC does not have it."""
         plans: dict[str, MessagePlan] = {}
         self._mapped_at: dict[str, tuple[dict[str, tuple[Hashable, ...]], dict[str, str]]] = {}
         for number, entry in enumerate(pack.file.device.signals):
@@ -107,7 +107,9 @@ class SignalDecoder:
             plan.by_cantools = by_cantools or not self._agrees_with_cantools(plan)
         for message in self.database.messages.values():
             plan = plans.get(message.name) or MessagePlan(message, message.name, message.length, mapped=False)
-            self._register(message, plan)
+            other = self._messages.add(message, plan)
+            if other is not None and (plan.mapped or other.mapped):
+                self._same_identifier(*((plan, other) if plan.mapped else (other, plan)))
 
     @property
     def plans(self) -> tuple[MessagePlan, ...]:
@@ -163,7 +165,9 @@ class SignalDecoder:
             )
             if table.fitted(mapped.slot):
                 raise database.error(
-                    location, f"{where}: {entry.to}[{index}] is mapped a second time. Remove one of the two."
+                    location,
+                    f"{where}: {entry.to}[{index}] is mapped a second time, to {message_name}.{signal_name}. "
+                    "Remove one of the two, or correct first_index.",
                 )
             table.fit(mapped.slot, self.pack.file.max_age_s(entry))
             plan = plans.setdefault(
@@ -216,6 +220,12 @@ class SignalDecoder:
         counter = None
         if entry.counter is not None:
             _, counter = self.database.signal(plan.message, entry.counter.signal, location, where)
+            if counter.is_float:
+                raise self.database.error(
+                    location,
+                    f"{where}.counter: {plan.name}.{entry.counter.signal} is a floating-point number, so it "
+                    "counts nothing. Name another signal, or correct the DBC.",
+                )
         if entry.checksum is not None and plan.check is None:
             _, bits = self.database.signal(plan.message, entry.checksum.signal, location, where)
             try:
@@ -230,16 +240,22 @@ class SignalDecoder:
             plan.counter = counter
             plan.patience_s = 0.5 * min(self.table.max_age_s(slot) for slot in plan.slots)
 
-    def _register(self, message: Any, plan: MessagePlan) -> None:
-        mask = identifier_mask(message)
-        if mask == 0xFFFF_FFFF:
-            self._plans[frame_key(message)] = plan
-            return
-        table = next((table for known, table in self._masked if known == mask), None)
-        if table is None:
-            table = {}
-            self._masked.append((mask, table))
-        table[frame_key(message) & mask] = plan
+    def _same_identifier(self, plan: MessagePlan, other: MessagePlan) -> None:
+        """Refuse two mapped messages with one identifier; say it where only ``plan`` is mapped."""
+        database = self.database
+        text = (
+            f"messages {plan.name} ({database.place(plan.message)}) and {other.name} "
+            f"({database.place(other.message)}) have the same identifier {plan.message.frame_id:#x}"
+        )
+        if other.mapped:
+            locations, wheres = self._mapped_at[other.name]
+            name = next(iter(locations))
+            raise database.error(
+                locations[name],
+                f"{wheres[name]}: {text}: nobody can tell which one a frame is. Correct the DBC, or map only "
+                "one of them.",
+            )
+        self.warnings.append(f"{text}; each of its frames is read as {plan.name}, which is mapped")
 
     def _agrees_with_cantools(self, plan: MessagePlan) -> bool:
         """Compare the compiled bits with cantools on a few random frames."""
@@ -266,20 +282,6 @@ class SignalDecoder:
         return True
 
     # ---- decoding
-
-    def plan(self, key: int) -> MessagePlan | None:
-        """Give how the message with this identifier is read; None if the DBC does not have it."""
-        plan = self._plans.get(key)
-        if plan is not None or key in self._unknown:
-            return plan
-        for mask, table in self._masked:
-            plan = table.get(key & mask)
-            if plan is not None:
-                self._plans[key] = plan
-                return plan
-        if len(self._unknown) < _UNKNOWN_LIMIT:
-            self._unknown.add(key)
-        return None
 
     def feed(self, frame: Frame) -> MessagePlan | None:
         """Decode one frame.
