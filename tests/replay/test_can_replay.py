@@ -180,7 +180,14 @@ def test_a_log_of_something_else_says_so() -> None:
 
 def test_a_log_without_any_frame_of_the_pack_says_so(tmp_path: Path) -> None:
     (tmp_path / "x.log").write_text("(1.0) can0 777#00\n(21.0) can0 778#00\n")
-    told = run(tmp_path / "x.log", "--pack", PACK, "--json")
+    result = CliRunner().invoke(commands, ["replay", str(tmp_path / "x.log"), "--pack", PACK, "--json"])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"openbms: {tmp_path / 'x.log'}: no frame of the log is one that the pack file maps (0x100, 0x101, "
+        "0x18FEF104), nor has the DBC any other of them (the log has 0x777, 0x778): wrong pack file, wrong "
+        "bus of the vehicle, or a log of something else.\n"
+    )
+    told = json.loads(result.stdout)
     assert (told["decoded"], told["foreign"]) == (0, 2)
     assert "wrong pack file, wrong bus of the vehicle" in told["notes"][0]
     assert "BUS_LOST" in told["verdicts"]["faults"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from openbms_core.types import PackMeasurement
     from openbms_drivers.frame import Frame
 
-__all__ = ["replay"]
+__all__ = ["counted", "replay"]
 
-EXIT_INPUT = 2
+EXIT_NOTHING, EXIT_INPUT = 1, 2
 _SPEEDS = "1, 10 (any number above 0) or max"
 _PROGRESS_FRAMES = 5_000
+_SHOWN = 5
+"""Identifiers that a sentence names."""
 
 
 def _speed(text: str) -> float | None:
@@ -45,7 +47,7 @@ def _check_output(path: Path) -> None:
         raise ConfigError(f"-o {path}: there is no folder {path.parent}: make it, or name another.")
 
 
-def _counted(frames: Any, name: str) -> Iterator[Frame]:
+def counted(frames: Any, name: str) -> Iterator[Frame]:
     """Give the frames, and say on a terminal how many there were."""
     if not sys.stderr.isatty():
         yield from frames
@@ -117,7 +119,7 @@ def _through_driver(
     log = CanLog(log_path, channel, _knower(driver.decoder))
     with _Judge(pack, log_path, output, speed) as judge:
         run = LogReplay(driver, judge.take)
-        run.run(_counted(log, log_path.name))
+        run.run(counted(log, log_path.name))
     told = {
         "log": str(log_path),
         "format": log.kind,
@@ -161,9 +163,10 @@ def _bag_through_driver(
     bag.close()
     if run is None:
         raise ConfigError(f"{path}: {bag.topic} of the bag has no message: nothing was recorded.")
-    notes = _doubts(run)
+    notes = []
     if not compared.scans:
         notes.append("the bag has no measurement, so nothing could be compared with what was published then")
+    notes += _doubts(run)
     told = {
         "log": str(path),
         "format": "bag",
@@ -201,11 +204,14 @@ def _knower(decoder: Any) -> Any:
 def _doubts(run: Any) -> list[str]:
     """Say what a person should look at."""
     notes = []
-    if run.frames and not run.decoded and not run.answers:
+    if not run.decoded and not run.refused and not run.answers:
         known = "but the DBC has others of them" if run.other else "nor has the DBC any other of them"
+        wanted = _named(plan.message.frame_id for plan in run.driver.decoder.plans)
+        there = _named(key & 0x1FFF_FFFF for key, _ in run.ledger.foreign.most_common())
         notes.append(
-            f"no frame of the log is one that the pack file maps, {known}: wrong pack file, wrong bus of the "
-            "vehicle, or a log of something else"
+            f"no frame of the log is one that the pack file maps ({wanted}), {known}"
+            + (f" (the log has {there})" if there else "")
+            + ": wrong pack file, wrong bus of the vehicle, or a log of something else"
         )
     elif run.refused > 0.01 * (run.refused + run.decoded):
         notes.append(
@@ -213,6 +219,12 @@ def _doubts(run: Any) -> list[str]:
             "or counter): see the messages below, and device.integrity of the pack file"
         )
     return notes
+
+
+def _named(identifiers: Iterable[int]) -> str:
+    """Name the first few identifiers."""
+    names = [f"0x{identifier:X}" for identifier in dict.fromkeys(identifiers)]
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _print(told: dict[str, Any]) -> None:
@@ -294,7 +306,7 @@ def _onto_bus(
 
     log = CanLog(log_path, channel, knows)
     bus = Bus(where["interface"], where["channel"], where["host"], where["port"], rate, fd=fd)
-    sent = send_log(_counted(log, log_path.name), bus, speed)
+    sent = send_log(counted(log, log_path.name), bus, speed)
     return {
         "log": str(log_path),
         "format": log.kind,
@@ -372,3 +384,6 @@ def replay(
             sys.stdout.write(f"{key}: {value}\n")
     else:
         _print(told)
+    if interface is None and not told["decoded"] and not told["answers_to_polls"]:
+        sys.stderr.write(f"openbms: {log}: {told['notes'][-1]}.\n")
+        raise typer.Exit(EXIT_NOTHING)

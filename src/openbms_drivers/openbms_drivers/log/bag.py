@@ -145,7 +145,26 @@ class Bag:
             )
 
     def scans(self) -> Iterator[RecordedScan]:
-        """Give the scans in their order."""
+        """Give the scans in their order.
+
+        Raises
+        ------
+        ConfigError
+            A part of the bag cannot be read.
+        """
+        count = 0
+        try:
+            for scan in self._scans():
+                count += 1
+                yield scan
+        except Exception as error:  # whatever the reader of a storage raises at damaged data
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise ConfigError(
+                f"{self.path}: cannot be read behind scan {count} of {self.topic} ({text}). "
+                f"`openbms recover {self.path}` keeps what can be read."
+            ) from error
+
+    def _scans(self) -> Iterator[RecordedScan]:
         base = self.topic.removesuffix(_RX)
         wanted = {self.topic, base + _MEASUREMENT} | ({base + _TX} if self._polled else set())
         connections = [c for c in self._reader.connections if c.topic in wanted]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -16,11 +17,10 @@ from pathlib import Path
 
 from openbms_core.config_file import ConfigError
 from openbms_drivers.frame import Frame
-from openbms_drivers.log.logged import Logged
+from openbms_drivers.log.logged import LineError, Logged
 from openbms_drivers.log.python_can_formats import BinaryLog, text_log
 from openbms_drivers.log.source import LogLines, open_log_file
 from openbms_drivers.log.text_formats import (
-    LineError,
     candump,
     looks_like_candump,
     looks_like_savvycan,
@@ -32,8 +32,8 @@ __all__ = ["LONGEST_SILENCE_S", "CanLog"]
 LONGEST_SILENCE_S = 60.0
 """A longer silence of the log is shortened to this: everything is old by then, a day has a million scans."""
 _CENSUS_FRAMES = 20_000
-_SINCE_1970_S = 5e8
-"""Times above this are dates (1985), below it they count from the beginning of the log."""
+_SINCE_1970_S, _YEAR_10000_S = 5e8, 253_402_300_800.0
+"""Times between these are dates (from 1985 on), below they count from the beginning of the log."""
 _KNOWN = "candump (also .gz), ASC, BLF, MF4, TRC, CSV of python-can or SavvyCAN, SQLite of python-can"
 
 Knows = Callable[[int], bool]
@@ -65,6 +65,8 @@ class CanLog:
         Time of the first frame since 1970 [s]; None where the log counts from its own beginning.
     went_back, longest_back_s : int, float
         How often a time lay before the one before it, and by how much at most [s].
+    left_out : int
+        Lines before the first frame that are none.
     silences, silence_s : int, float
         Longer than LONGEST_SILENCE_S, and how much of them was left out [s].
 
@@ -82,6 +84,7 @@ class CanLog:
         self.began_s: float | None = None
         self.went_back, self.longest_back_s = 0, 0.0
         self.silences, self.silence_s = 0, 0.0
+        self.left_out = 0
         self._chosen, self._knows = channel is not None, knows
         self.kind = _kind(path)
 
@@ -99,8 +102,14 @@ class CanLog:
             raise ConfigError(
                 f"{self.path}: there is no frame in it. Name a log in which something was recorded."
             )
-        self._choose(head)
+        if not self._chosen:
+            self._choose(head)
         yield from self._timed(itertools.chain(head, logged))
+        if not self.channels[self.channel]:
+            there = ", ".join(f"'{name}'" for name in sorted(self.channels) if self.channels[name])
+            raise ConfigError(
+                f"{self.path}: the log has no bus '{self.channel}'; it has {there}. Name one of them."
+            )
 
     def _all(self) -> Iterator[Logged]:
         if self.kind in ("blf", "mf4", "db"):
@@ -131,20 +140,14 @@ class CanLog:
                 ) from error
             lines.note_cut_line()
         finally:
-            self.cut = lines.cut
+            self.cut, self.left_out = lines.cut, lines.left_out
             if lines.unended and not self.cut:
                 self.cut = f"the last line ({lines.number}) has no end, so it may be cut off"
             lines.close()
 
     def _choose(self, head: list[Logged]) -> None:
+        """Take the bus with the most frames of the pack among the first ones."""
         counts = Counter(frame.channel for frame in head)
-        if self._chosen:
-            if self.channel not in counts:
-                there = ", ".join(f"'{name}'" for name in sorted(counts))
-                raise ConfigError(
-                    f"{self.path}: the log has no bus '{self.channel}'; it has {there}. Name one of them."
-                )
-            return
         known: Counter[str] = Counter()
         if self._knows is not None and len(counts) > 1:
             knows = self._knows
@@ -160,7 +163,7 @@ class CanLog:
         for time_s, name, identifier, data, flags in frames:
             if not started:
                 started, first_s = True, time_s
-                self.began_s = time_s if time_s > _SINCE_1970_S else None
+                self.began_s = time_s if _SINCE_1970_S < time_s < _YEAR_10000_S else None
             channels[name] += 1
             if name != channel:
                 continue
@@ -190,6 +193,8 @@ class CanLog:
         if others:
             left = ", ".join(f"'{name}' with {count} frames" for name, count in sorted(others.items()))
             notes.append(f"bus '{self.channel}' was replayed; left out: {left}")
+        if self.left_out:
+            notes.append(f"{self.left_out} lines before the first frame are no frames and were left out")
         if self.went_back:
             notes.append(f"time goes back {self.went_back} times, by {self.longest_back_s:.6f} s at most")
         if self.silences:
@@ -212,7 +217,7 @@ def _kind(path: Path) -> str:
     with open_log_file(path) as file:
         try:
             start = file.read(4096)
-        except (EOFError, OSError, struct.error) as error:
+        except (EOFError, OSError, struct.error, zlib.error) as error:
             raise ConfigError(f"{path}: cannot be unpacked ({error}). The file is damaged.") from error
     for kind, magic in (("blf", b"LOGG"), ("mf4", b"MDF "), ("mf4", b"UnFinMF "), ("db", b"SQLite format 3")):
         if start.startswith(magic):

@@ -6,28 +6,32 @@ is told from what is broken.
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import logging
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import can
+from can.util import dlc2len
 
 from openbms_core.config_file import ConfigError
 from openbms_drivers.frame import BIT_RATE_SWITCH, ERROR, EXTENDED, FD, REMOTE
-from openbms_drivers.log.logged import Logged
+from openbms_drivers.log.logged import LineError, Logged, checked
 from openbms_drivers.log.source import LogLines, open_log_file
-from openbms_drivers.log.text_formats import LineError
 
 __all__ = ["TEXT_READERS", "BinaryLog", "text_log"]
 
 # it warns at lines that are reported here with their number
 logging.getLogger("can.io").setLevel(logging.CRITICAL)
 
+_ASC_TIME = re.compile(r"\s*(\d+\.\d+)\s+")
 _MF4_MISSING = (
     "an .mf4 file is read through the package asammdf, which is not installed: run "
     "`.venv/bin/pip install asammdf`, or export the log as .blf or .asc"
@@ -46,12 +50,36 @@ class _TrcReader(can.TRCReader):  # type: ignore[misc]
             raise ValueError("the line has too few columns") from None
 
 
+class _Summed:
+    """Lines of an ASC whose times count from the event before, with times that count from the first one."""
+
+    def __init__(self, lines: LogLines) -> None:
+        self._lines = lines
+        self._time_s = Decimal(0)
+        self.close = lines.close
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            found = _ASC_TIME.match(line)
+            if found is None:
+                yield line
+            else:
+                self._time_s += Decimal(found[1])
+                yield f"{self._time_s:f} {line[found.end() :]}"
+
+
 class _AscReader(can.ASCReader):  # type: ignore[misc]
-    """python-can's, which loses the first frame where nothing is said of internal events."""
+    """python-can's, which loses the first frame where nothing is said of internal events, and takes times
+    that count from the event before for times that count from the beginning.
+    """
+
+    file: Any
 
     def _extract_header(self) -> None:
         super()._extract_header()
         self.file.give_again()
+        if self.timestamps_format == "relative":
+            self.file = _Summed(self.file)
 
 
 TEXT_READERS: dict[str, tuple[Callable[[LogLines], Any], int]] = {
@@ -72,7 +100,16 @@ def _logged(message: Any, add: int) -> Logged:
     )
     channel = message.channel
     name = str(channel + add) if isinstance(channel, int) else str(channel or "")
-    return Logged(message.timestamp, name, message.arbitration_id, bytes(message.data), flags)
+    identifier = message.arbitration_id
+    data = bytes(message.data)
+    if not flags & ERROR:  # some kinds of file do not say it, and it can be nothing else
+        flags |= (EXTENDED if identifier > 0x7FF else 0) | (FD if len(data) > 8 else 0)
+    return checked(float(message.timestamp), name, identifier, data, flags)
+
+
+def _announced(message: Any, kind: str) -> int:
+    """Give how many bytes a line says that it has; of CAN FD a .trc gives the code of the length."""
+    return int(dlc2len(message.dlc) if message.is_fd and kind == "trc" else message.dlc)
 
 
 def text_log(lines: LogLines, kind: str) -> Iterator[Logged]:
@@ -86,8 +123,9 @@ def text_log(lines: LogLines, kind: str) -> Iterator[Logged]:
     make, add = TEXT_READERS[kind]
     try:
         for message in make(lines):
-            if not message.is_fd and not message.is_remote_frame and message.dlc != len(message.data):
-                raise LineError(f"{message.dlc} bytes are announced and {len(message.data)} are there")
+            announced = _announced(message, kind)
+            if not message.is_remote_frame and announced != len(message.data):
+                raise LineError(f"{announced} bytes are announced and {len(message.data)} are there")
             yield _logged(message, add)
     except LineError:
         raise
@@ -112,10 +150,10 @@ class BinaryLog:
     def __init__(self, path: Path, kind: str) -> None:
         self.cut = ""
         self._path, self._kind = path, kind
-        self._file: BinaryIO | None = None
+        self._file: Any = None
 
     def __iter__(self) -> Iterator[Logged]:
-        path, count = self._path, 0
+        count = 0
         reader: Any = None
         try:
             reader = self._reader()
@@ -127,18 +165,24 @@ class BinaryLog:
         except (EOFError, struct.error, zlib.error) as error:
             if not count:
                 raise self._error(error) from error
-            self.cut = f"the file is cut off behind frame {count}"
+            self.cut = f"the file is cut off or damaged behind frame {count}"
         except Exception as error:  # whatever the reader of a format raises at what is not one
             raise self._error(error, count) from error
         else:
-            announced = getattr(reader, "file_size", 0)
-            if isinstance(announced, int) and announced > path.stat().st_size and self._kind == "blf":
-                self.cut = f"the file announces {announced} bytes and has {path.stat().st_size}"
+            self.cut = self._missing(reader)
         finally:
             if reader is not None:
                 reader.stop()
             if self._file is not None:
                 self._file.close()
+
+    def _missing(self, reader: Any) -> str:
+        """Say what a BLF announces and does not have; one that is packed says by itself where it is cut."""
+        announced, size = getattr(reader, "file_size", 0), self._path.stat().st_size
+        packed = isinstance(self._file, gzip.GzipFile)
+        if self._kind != "blf" or packed or announced <= size:
+            return ""
+        return f"the file announces {announced} bytes and has {size}"
 
     def _error(self, error: Exception, count: int = 0) -> ConfigError:
         text = " ".join(str(error).split()) or type(error).__name__

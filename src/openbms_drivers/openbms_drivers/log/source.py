@@ -61,6 +61,8 @@ class LogLines:
         Why the file ends before its end; empty where it does not.
     unended : bool
         The line that was given last has no end.
+    left_out : int
+        Lines that whoever reads them left out, since they are no part of the log.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,6 +70,7 @@ class LogLines:
         self.text = ""
         self.cut = ""
         self.unended = False
+        self.left_out = 0
         self._file = open_log_file(path)
         self._ahead: list[bytes] = []
 

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 from openbms_drivers.frame import BIT_RATE_SWITCH, ERROR, EXTENDED, FD, REMOTE
-from openbms_drivers.log.logged import Logged
+from openbms_drivers.log.logged import LineError, Logged, checked
 from openbms_drivers.log.source import LogLines
 
-__all__ = ["LineError", "candump", "looks_like_candump", "looks_like_savvycan", "savvycan"]
+__all__ = ["candump", "looks_like_candump", "looks_like_savvycan", "savvycan"]
 
+_BYTE_ORDER_MARK = "\u00ef\u00bb\u00bf"
+"""Of UTF-8, read byte by byte."""
 _ERROR_FLAG = 0x2000_0000
 _EXTENDED_MASK = 0x1FFF_FFFF
-_STANDARD_MASK = 0x7FF
-_FD_LENGTHS = frozenset([*range(9), 12, 16, 20, 24, 32, 48, 64])
 
 # (1436509052.249713)  vcan0  RX - -  044   [8]  2A 36 6C 2B   '*6l+'
 _FOR_PEOPLE = re.compile(
@@ -31,10 +31,6 @@ _FOR_PEOPLE = re.compile(
 )
 # the same as Battery-Emulator writes it: (12.345) RX0 1DB [8] 00 11
 _WITHOUT_TIME = re.compile(r"\s*\S+\s+[0-9A-Fa-f]{3,8}\s+\[\d{1,2}\]")
-
-
-class LineError(ValueError):
-    """A line is not one of this format; the message says what is wrong with it."""
 
 
 def looks_like_candump(lines: list[str]) -> bool:
@@ -50,17 +46,24 @@ def looks_like_candump(lines: list[str]) -> bool:
 def candump(lines: LogLines) -> Iterator[Logged]:
     """Read ``candump -L`` (also ``-l``) and ``candump -ta``, line by line of either kind.
 
+    What a terminal wrote before the first frame is left out, and counted (``lines.left_out``).
+
     Raises
     ------
     LineError
         A line is neither.
     """
+    begun = False
     for line in lines:
         parts = line.split()
-        if len(parts) >= 3 and "#" in parts[2]:
+        if not begun and parts and not looks_like_candump([line]):
+            lines.left_out += 1
+        elif len(parts) >= 3 and "#" in parts[2]:
+            begun = True
             yield _compact(parts)
-        elif parts and not line.startswith(("#", ";", "//")) and (frame := _for_people(line)) is not None:
-            yield frame
+        elif parts and not line.startswith(("#", ";", "//")):
+            begun = True
+            yield _for_people(line)
 
 
 def _compact(parts: list[str]) -> Logged:
@@ -84,7 +87,7 @@ def _compact(parts: list[str]) -> Logged:
     return _checked(time_s, channel, identifier, data, flags, len(name))
 
 
-def _for_people(line: str) -> Logged | None:
+def _for_people(line: str) -> Logged:
     found = _FOR_PEOPLE.match(line)
     if found is None:
         if _WITHOUT_TIME.match(line):
@@ -116,11 +119,7 @@ def _time(text: str) -> float:
 def _checked(time_s: float, channel: str, identifier: int, data: bytes, flags: int, digits: int) -> Logged:
     if digits > 3 and identifier & _ERROR_FLAG:
         return Logged(time_s, channel, identifier & _EXTENDED_MASK, data, ERROR)
-    if identifier > (_EXTENDED_MASK if flags & EXTENDED else _STANDARD_MASK):
-        raise LineError(f"0x{identifier:X} is no CAN identifier")
-    if len(data) > 8 and (not flags & FD or len(data) not in _FD_LENGTHS):
-        raise LineError(f"a frame cannot have {len(data)} bytes")
-    return Logged(time_s, channel, identifier, data, flags)
+    return checked(time_s, channel, identifier, data, flags)
 
 
 # ---- SavvyCAN
@@ -128,9 +127,15 @@ def _checked(time_s: float, channel: str, identifier: int, data: bytes, flags: i
 _NAMES = ("time stamp", "id", "extended", "bus", "len")
 
 
+def _columns(header: str) -> list[str]:
+    """Give the names of the columns; a length code is a length up to 8, and beyond it nobody writes one."""
+    names = [name.strip().lower() for name in header.removeprefix(_BYTE_ORDER_MARK).split(",")]
+    return ["len" if name == "dlc" else name for name in names]
+
+
 def looks_like_savvycan(header: str) -> bool:
-    """Tell whether a first line is that of SavvyCAN's CSV."""
-    return set(_NAMES) <= {name.strip().lower() for name in header.split(",")}
+    """Tell whether a first line is that of SavvyCAN's CSV (also as older ones and others write it)."""
+    return set(_NAMES) <= set(_columns(header))
 
 
 def savvycan(lines: LogLines) -> Iterator[Logged]:
@@ -141,21 +146,21 @@ def savvycan(lines: LogLines) -> Iterator[Logged]:
     LineError
         A line does not fit its header.
     """
-    header = [name.strip().lower() for name in next(lines).split(",")]
+    header = _columns(next(lines))
     at = {name: header.index(name) for name in _NAMES}
     first = header.index("d1") if "d1" in header else len(header)
     for line in lines:
-        cells = next(csv.reader([line]), [])
-        if not cells:
-            continue
         try:
+            cells = next(csv.reader([line]), [])
+            if not cells:
+                continue
             length = int(cells[at["len"]])
             data = bytes(int(cell, 16) for cell in cells[first : first + length])
             identifier = int(cells[at["id"]], 16)
             time_s = int(cells[at["time stamp"]]) * 1e-6
             extended = cells[at["extended"]].strip().lower() in ("true", "1")
             channel = cells[at["bus"]].strip()
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, csv.Error):
             raise LineError("a cell is missing or is no number") from None
         if len(data) != length:
             raise LineError(f"{length} bytes are announced and {len(data)} are there")

@@ -105,6 +105,36 @@ def test_can_fd_in_asc_blf_and_trc(tmp_path: Path) -> None:
         ]
 
 
+def test_times_of_an_asc_that_count_from_the_event_before(tmp_path: Path) -> None:
+    text = (
+        "date Mon Jan 1 10:00:00.000 am 2024\nbase hex  timestamps relative\nno internal events logged\n"
+        "   0.500000 1  123             Rx   d 1 01\n   0.250000 1  Statistic: D 1 R 0\n"
+        "   0.250000 1  124             Rx   d 1 02\n   0.100000 1  125             Rx   d 1 03\n"
+    )
+    found, log = frames(written(tmp_path, text, "x.asc"))
+    assert [(frame.identifier, frame.monotonic_s) for frame in found] == [
+        (0x123, 0.0), (0x124, 0.5), (0x125, 0.6),
+    ]  # fmt: skip
+    assert log.went_back == 0
+
+
+def test_can_fd_in_formats_that_do_not_name_it(tmp_path: Path) -> None:
+    with can.CSVWriter(tmp_path / "x.csv") as log:
+        log.on_message_received(
+            can.Message(timestamp=1.0, arbitration_id=0x77, data=bytes(64), is_fd=True, is_extended_id=False)
+        )
+    assert frames(tmp_path / "x.csv")[0] == [Frame(0x77, bytes(64), FD)]
+
+
+def test_an_asc_line_of_can_fd_that_is_cut_is_no_shorter_frame(tmp_path: Path) -> None:
+    line = "   {}.0 CANFD   1 Rx        123  Name 1 0 9 12 01 02 03 04 05 06 07 08{}\n"
+    text = "date Mon Jan 1 10:00:00.000 am 2024\nbase hex  timestamps absolute\n"
+    path = written(tmp_path, text + line.format(1, " 09 0A 0B 0C") + line.format(2, ""), "x.asc")
+    found, log = frames(path)
+    assert [len(frame.data) for frame in found] == [12]
+    assert log.cut == "the last line (4) is cut off"
+
+
 def test_sqlite_of_python_can(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with sqlite3.connect(path) as database:
@@ -129,6 +159,44 @@ def test_the_bus_of_the_pack_is_taken(tmp_path: Path) -> None:
     assert asked == unknown
     with pytest.raises(ConfigError, match=r"two_buses.*has no bus 'can7'; it has 'can0', 'can1'\. Name one"):
         frames(path, "can7")
+
+
+def test_a_bus_that_begins_late_is_found_when_it_is_named(tmp_path: Path) -> None:
+    lines = [f"({0.001 * number:.6f}) can0 100#00\n" for number in range(20_100)]
+    found, log = frames(written(tmp_path, "".join(lines) + "(21.000000) can1 123#01\n"), "can1")
+    assert [(frame.identifier, frame.monotonic_s) for frame in found] == [(0x123, 21.0)]
+    assert log.channels == {"can0": 20_100, "can1": 1}
+
+
+def test_what_a_terminal_wrote_before_the_first_frame(tmp_path: Path) -> None:
+    text = (
+        "=~=~= terminal log =~=~=\r\n 00 11]\r\n\r\n(55.48) RX0 1B00007B [8] 7B 40 01 00 00 00 00 00\r\n"
+        "(55.49) RX0 583 [8] 00 40 80 40 00 48 00 00\r\n"
+    )
+    found, log = frames(written(tmp_path, text))
+    assert [frame.key for frame in found] == [0x1B00007B | 1 << 31, 0x583]
+    assert log.told() == ["2 lines before the first frame are no frames and were left out"]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_savvycan_as_older_ones_write_it(mark: str, tmp_path: Path) -> None:
+    text = (
+        f"{mark}Time Stamp,ID,Extended,Bus,DLC,D1,D2,D3,D4,D5,D6,D7,D8\n"
+        "2124377,3a0,0,1,8,ff,ff,c0,ff,0,ff,ff,fd\n"
+        "2124999,337,0,1,2,f,1,0,0,0,0,0,0\n"
+    )
+    found, log = frames(written(tmp_path, text, "x.csv"))
+    assert log.kind == "savvycan"
+    assert [(frame.identifier, frame.data.hex()) for frame in found] == [
+        (0x3A0, "ffffc0ff00fffffd"), (0x337, "0f01"),
+    ]  # fmt: skip
+
+
+def test_a_packed_blf_is_not_taken_for_one_that_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "drive.blf.gz").write_bytes(gzip.compress((DATA / "drive.blf").read_bytes()))
+    found, log = frames(tmp_path / "drive.blf.gz")
+    assert found == frames(DATA / "drive.blf")[0]
+    assert (log.kind, log.cut) == ("blf", "")
 
 
 def test_time_that_goes_back_and_long_silences(tmp_path: Path) -> None:
@@ -213,6 +281,15 @@ def test_the_last_line_of_a_candump(tmp_path: Path) -> None:
         ("(1.0) can0 123#00\nnonsense\n(1.1) can0 123#00\n", r"x\.log:2: this is not a line of candump \('"),
         ("(1.0) can0 123#00\n(1.1) can0 123#0G\n(1.2) can0 123#00\n", r"x\.log:2: '\(time\) channel"),
         ("(1.0) can0 123#00\n(1.1) can0 900#00\n(1.2) can0 123#00\n", r"x\.log:2: 0x900 is no CAN"),
+        ("(1.0) can0 123#00\n(1.1) can0 -12#00\n(1.2) can0 123#00\n", r"x\.log:2: -0x12 is no CAN"),
+        ("(1.0) can0 123#00\n(nan) can0 123#00\n(1.2) can0 123#00\n", r"x\.log:2: the time is nan"),
+        ("(1.0) can0 123#00\n(1e999) can0 123#00\n(1.2) can0 123#00\n", r"x\.log:2: the time is inf"),
+        ("timestamp,arbitration_id,extended,remote,error,dlc,data\nnan,0x1,0,0,0,0,\n1,0x1,0,0,0,0,\n",
+         r"x\.log:2: the time is nan"),
+        ("timestamp,arbitration_id,extended,remote,error,dlc,data\n1,0xFFFFFFFFF,1,0,0,0,\n1,0x1,0,0,0,0,\n",
+         r"x\.log:2: 0xfffffffff is no CAN identifier"),
+        ("Time Stamp,ID,Extended,Dir,Bus,LEN,D1\n1,123,false,Rx,0,1,\0\n1,123,false,Rx,0,1,1\n",
+         r"x\.log:2: a cell is missing or is no number"),
         ("(1.0) can0 123#00\n(1.1) can0 123#" + "00" * 9 + "\n(1.2) can0 123#00\n", "cannot have 9 bytes"),
         ("  can0  123   [2]  11 22\n", r"x\.log:1: the frame has no time: record with `candump -L`"),
         ("(1.0)  can0  123   [3]  11 22\n(1.0)  can0  123   [0]\n", r"x\.log:1: \[3\] bytes are ann"),
