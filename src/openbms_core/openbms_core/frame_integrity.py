@@ -172,7 +172,8 @@ def checksum(
     Sources: AUTOSAR SWS CRC Library, 7.2.1.1 (8-bit SAE J1850) and 7.2.1.2 (8-bit 0x2F); the RevEng catalogue
     of parametrised CRC algorithms (CRC-8/SAE-J1850, CRC-8/AUTOSAR; the zero variant as in AUTOSAR E2E profile
     1). Kinds named after makers: commaai/opendbc (MIT), opendbc/can and opendbc/car, as facts; Nissan's
-    also in dalathegreat/Battery-Emulator, and checked against recorded frames.
+    also in dalathegreat/Battery-Emulator. Of these only Nissan's is held against recorded frames, where a
+    machine has them (``tests/replay/test_can_replay.py``).
     """
     if data_id is not None:
         if not 0 <= data_id <= 0xFFFF:

@@ -107,7 +107,7 @@ def test_the_checksum_itself_is_not_covered(data: bytes, where: int, value: int)
 
 
 # RevEng catalogue, "check" of each algorithm: its value for the ASCII digits 1 to 9. Nissan's (0x85) and
-# Hyundai's (0x1D, 0xFD, 0xDF) are not in it; recorded frames stand below.
+# Hyundai's (0x1D, 0xFD, 0xDF) are not in it.
 @pytest.mark.parametrize(
     ("kind", "check"),
     [

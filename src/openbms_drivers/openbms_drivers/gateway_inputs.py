@@ -76,7 +76,9 @@ class GatewayInputs:
         table = self._table
         slot = table.slot(quantity, place)
         # what expires sooner than the pack's maximum age is as old already as that leaves time for
-        received_s = now_s - max(table.max_age_s(slot) - max(valid_for_s, 0.0), 0.0)
+        # (what is no number is no time for which it counts)
+        valid_for_s = valid_for_s if valid_for_s > 0.0 else 0.0
+        received_s = now_s - max(table.max_age_s(slot) - valid_for_s, 0.0)
         if math.isfinite(value):
             table.values[slot] = value
             table.good_at[slot] = table.heard_at[slot] = received_s
