@@ -110,15 +110,19 @@ def health(soh: float = 0.983) -> StateOfHealth:
     return StateOfHealth(**values)
 
 
-def feed(gateway: InverterGateway, now_s: float, **given: Any) -> None:
-    """Bring every input, or what is given in its place (None: it stays away)."""
+def inputs(**given: Any) -> dict[str, Any]:
+    """Give every input, or what is given in its place (None: it stays away)."""
     usual: dict[str, Any] = {
         "limits": limits(), "state": status(), "measurement": measurement(), "soc": charge(), "soh": health(),
         "faults": [],
     }  # fmt: skip
-    for name, value in (usual | given).items():
-        if value is not None:
-            gateway.take(name, value, now_s)  # type: ignore[arg-type]
+    return {name: value for name, value in (usual | given).items() if value is not None}
+
+
+def feed(gateway: InverterGateway, now_s: float, **given: Any) -> None:
+    """Bring every input, or what is given in its place (None: it stays away)."""
+    for name, value in inputs(**given).items():
+        gateway.take(name, value, now_s)  # type: ignore[arg-type]
 
 
 def run(
@@ -126,10 +130,12 @@ def run(
 ) -> list[Frame]:
     """Let the gateway live from ``start_s`` to ``end_s`` with inputs at 10 Hz; give what it sent."""
     frames: list[Frame] = []
+    brought = inputs(**given)
     for turn in range(round((end_s - start_s) / step_s)):
         now_s = start_s + turn * step_s
         if turn % max(1, round(0.1 / step_s)) == 0:
-            feed(gateway, now_s, **given)
+            for name, value in brought.items():
+                gateway.take(name, value, now_s)  # type: ignore[arg-type]
         frames += gateway.frames_due(now_s, STAMP_S + now_s)
     return frames
 

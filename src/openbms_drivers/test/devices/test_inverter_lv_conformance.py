@@ -19,6 +19,7 @@ from openbms_drivers.devices.inverter_lv.profile import load_profile, shipped_pr
 
 AT_ONCE = GatewaySettings(shaping=Shaping(rise_s=0.001, hold_s=0.0))
 NAMES = tuple(shipped_profiles())
+PROFILES = {name: load_profile(name) for name in NAMES}
 WITH_PROTECTION = tuple(name for name in NAMES if 0x35C in DOCUMENTS[name].frames)
 WITH_PAIRS = tuple(name for name in NAMES if 0x35A in DOCUMENTS[name].frames)
 SMALLEST_A = {"deye": 0.1, "sofar": 0.1}
@@ -26,7 +27,7 @@ FORMS = {"cleared": {"sma": 2, "victron": 2, "sofar": 2, "pylontech_v1_3": 0, "g
 
 
 def gateway(name: str, settings: GatewaySettings = AT_ONCE, **facts: Any) -> InverterGateway:
-    return InverterGateway(load_profile(name), dataclasses.replace(FACTS, **facts), settings)
+    return InverterGateway(PROFILES[name], dataclasses.replace(FACTS, **facts), settings)
 
 
 def told(name: str, seconds: float = 12.0, **given: Any) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def test_stale_limits_are_zero_within_the_stated_time(name: str, lost: str) -> N
     ]
     assert late == []
     assert min(at_s for at_s, found in limit_frames if found["ccl_a"] <= zero_a) <= stated_s
-    row = load_profile(name).situations.lost
+    row = PROFILES[name].situations.lost
     assert row.silent_after_s is not None
     last_s = max(frame.monotonic_s for frame in frames)
     assert last_s == pytest.approx(5.4 + row.silent_after_s, abs=document.period_s + 0.2)

@@ -33,6 +33,8 @@ class BatteryFacts:
         Operating limits of all strings together [A].
     at_cell : ndarray of bool, shape (sensors,)
         Temperature sensors that sit at cells.
+    scan_period_s : float
+        Usual time between two scans [s].
     """
 
     serial: str
@@ -46,6 +48,7 @@ class BatteryFacts:
     charge_current_max_a: float
     discharge_current_max_a: float
     at_cell: NDArray[np.bool_]
+    scan_period_s: float = 0.1
 
 
 def battery_voltage_v(facts: BatteryFacts, measured: PackMeasurement | None) -> float:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from openbms_core.config_file import ConfigError
 from openbms_core.types import FinalLimits
-from openbms_drivers.devices.inverter_lv.profile import ChargeVoltage
+from openbms_drivers.devices.inverter_lv.battery import BatteryFacts
+from openbms_drivers.devices.inverter_lv.profile import ChargeVoltage, Profile
 
-__all__ = ["CurrentLimit", "Shaping", "charge_voltage_limit_v", "received_currents_a"]
+__all__ = ["CurrentLimit", "Shaping", "charge_voltage_limit_v", "received_currents_a", "told_voltages_v"]
 
 _RAISED_TAPER_V = 0.5
 """Charge current tapers to nothing over this, where the charge-voltage limit had to be raised."""
@@ -129,3 +131,43 @@ def charge_voltage_limit_v(
             limit_v = max(limit_v, present_v)
             share = min(max(1.0 - (battery_v - wanted_v) / _RAISED_TAPER_V, 0.0), 1.0)
     return min(max(limit_v, rule.minimum_v), rule.maximum_v), share
+
+
+def told_voltages_v(
+    profile: Profile, facts: BatteryFacts, charge_voltage_v: float, discharge_voltage_v: float
+) -> tuple[float, float]:
+    """Give the charge and the discharge voltage that the inverter is told [V].
+
+    Parameters
+    ----------
+    profile : Profile
+    facts : BatteryFacts
+    charge_voltage_v, discharge_voltage_v : float
+        As set [V]; 0: cells in series times the cell's operating maximum, and recommended minimum.
+
+    Raises
+    ------
+    ConfigError
+        The battery does not bear it, or the inverter does not take it.
+    """
+    rule, series = profile.charge_voltage, facts.cells_in_series
+    highest_v = series * facts.cell_maximum_v[1]
+    charge_v = charge_voltage_v or series * facts.cell_maximum_v[0]
+    discharge_v = discharge_voltage_v or series * facts.cell_minimum_v[1]
+    if charge_v > highest_v + 1e-9:
+        raise ConfigError(
+            f"charge_voltage_v: {charge_v:g} V is above {highest_v:g} V, the recommended maximum of "
+            f"{series} cells in series. Lower it."
+        )
+    if not rule.minimum_v <= charge_v <= rule.maximum_v:
+        raise ConfigError(
+            f"charge_voltage_v: this battery charges to {charge_v:g} V, but the profile "
+            f"'{profile.name}' takes {rule.minimum_v:g} to {rule.maximum_v:g} V. Take another "
+            "profile, or a battery of this voltage class."
+        )
+    if not 0.0 < discharge_v < charge_v:
+        raise ConfigError(
+            f"discharge_voltage_v: {discharge_v:g} V must lie between 0 and the charge voltage "
+            f"({charge_v:g} V)."
+        )
+    return charge_v, discharge_v

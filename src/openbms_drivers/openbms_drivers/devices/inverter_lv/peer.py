@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from openbms_core.types import BusState
 from openbms_drivers.bus_health import BusHealth
+from openbms_drivers.devices.inverter_lv.battery import BatteryFacts
 from openbms_drivers.devices.inverter_lv.gateway import InverterGateway, Report
 from openbms_drivers.frame import ERROR, REMOTE, Frame
 
@@ -41,15 +43,16 @@ class InverterPeer:
         """When :meth:`frames_due` is to be called next (monotonic)."""
         return self._next_s
 
-    @property
-    def gateway(self) -> InverterGateway:
-        """The gateway that runs."""
-        return self._gateway
-
-    @gateway.setter
-    def gateway(self, gateway: InverterGateway) -> None:
+    def describe(self, facts: BatteryFacts, build: Callable[[BatteryFacts], InverterGateway]) -> None:
+        """Take the description that the driver gives; another battery than the one told is begun anew."""
         with self._lock:
-            self._gateway = gateway
+            mine = self._gateway.facts
+            if (facts.serial, facts.strings, facts.cells_in_series) != (
+                mine.serial,
+                mine.strings,
+                mine.cells_in_series,
+            ):
+                self._gateway = build(facts)
 
     def receive(self, frame: Frame) -> None:
         """Take one frame; anything may be in it."""
@@ -80,6 +83,21 @@ class InverterPeer:
         with self._lock:
             self._gateway.take("faults", faults, now_s)
             self._gateway.set_not_monitored(not_monitored)
+
+    def begin(self) -> None:
+        """Begin (anew): nothing ends."""
+        with self._lock:
+            self._gateway.begin()
+
+    def end(self, now_s: float) -> None:
+        """Begin to end: no current from now on."""
+        with self._lock:
+            self._gateway.end(now_s)
+
+    def ended(self, now_s: float) -> bool:
+        """Tell whether the frames may stop."""
+        with self._lock:
+            return self._gateway.ended(now_s)
 
     def report(self, now_s: float) -> Report:
         """Give what there is to say: of the bus first, where that is wrong."""

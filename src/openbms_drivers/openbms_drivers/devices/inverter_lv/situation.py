@@ -6,9 +6,9 @@ from enum import Enum
 
 from openbms_core.types import BmsStatus, State
 
-__all__ = ["Situation", "SituationWatch", "situation_of"]
+__all__ = ["CLOSED_STATES", "Situation", "SituationWatch", "situation_of"]
 
-_CLOSED = (State.DRIVE, State.CHARGE, State.CONNECTED)
+CLOSED_STATES = (State.DRIVE, State.CHARGE, State.CONNECTED)
 
 
 class Situation(Enum):
@@ -64,9 +64,9 @@ def situation_of(
         return Situation.FAULT
     if status.state == State.INIT:
         return Situation.STANDBY if was_sending else Situation.STARTING
-    if status.state == State.OPENING or (status.zero_current_requested and status.state in _CLOSED):
+    if status.state == State.OPENING or (status.zero_current_requested and status.state in CLOSED_STATES):
         return Situation.OPENING
-    if status.state not in _CLOSED or not status.contactors_closed:
+    if status.state not in CLOSED_STATES or not status.contactors_closed:
         return Situation.STANDBY
     return Situation.CONNECTED if limits_fresh else Situation.LOST
 
