@@ -15,6 +15,8 @@ __all__ = ["check_pack"]
 Problem = tuple[tuple[str | int, ...], str]
 """Key of the pack file, and what is wrong with it and would be right."""
 
+_CELLS = ("cell_voltage_v", "reported_cell_voltage_minimum_v", "reported_cell_voltage_maximum_v")
+_OWN_LIMITS = ("reported_charge_current_limit_a", "reported_discharge_current_limit_a")
 _FEEDBACK = ("contactor_positive", "contactor_negative", "contactor_precharge")
 
 
@@ -47,6 +49,7 @@ def check_pack(pack: LoadedPack) -> None:
         _times,
         _overrides,
         _thresholds,
+        _cells,
         _polls,
     ):
         for key, text in check(file):
@@ -266,6 +269,27 @@ def _thresholds(pack: PackFile) -> Iterator[Problem]:
             ("protection", "deep_discharge_voltage_v"),
             f"{deep_v:g} V is above limits.cell_voltage_min_v.safety ({lowest.safety:g} V): a pack in use "
             "would be locked out for service. Lower it.",
+        )
+
+
+def _cells(pack: PackFile) -> Iterator[Problem]:
+    """Cells are left to a device only where it shows none, and says what it allows."""
+    if not pack.limits.cells_left_to_device:
+        return
+    key = ("limits", "cells_left_to_device")
+    if shown := [name for name in _CELLS if pack.mapped(name)]:
+        yield key, f"it is true, but device.signals maps {shown[0]}: it is judged here. Remove this key."
+    if pack.contactors.authority != "device":
+        yield (
+            key,
+            f"it is true, but contactors.authority is '{pack.contactors.authority}': only a battery with a "
+            "management of its own can spare its cells. Map its cells, or correct the authority.",
+        )
+    if missing := [name for name in _OWN_LIMITS if not pack.mapped(name)]:
+        yield (
+            key,
+            f"it is true, but device.signals maps no {missing[0]}: nobody would say what the cells bear. Map "
+            "it, or remove this key.",
         )
 
 

@@ -43,6 +43,9 @@ class Limits(StrictModel):
     current_deadband_a: Positive
     """Below this magnitude no current flows, as far as the direction of temperature limits goes."""
     limp_home: LimpHome
+    cells_left_to_device: bool = False
+    """For a battery that shows no cell, neither each nor the extremes: its own current limits are trusted to
+    spare its cells, as long as they are fresh. False: what shows no cell is allowed no current."""
 
     @model_validator(mode="after")
     def _nested(self) -> Limits:

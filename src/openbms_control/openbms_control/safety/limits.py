@@ -238,7 +238,10 @@ class LimitCalculator:
         limits, facts = self._limits, self._facts
         unknown: list[Bound] = []
         values = facts.values(m)
-        if values.lost_cells is not None and m.reported_cell_voltage_validity != Validity.VALID:
+        # a device answers for cells that it does not show only while it says what it allows
+        left_to_device = facts.cells_left_to_device and m.reported_limit_validity == Validity.VALID
+        cells_lost = values.lost_cells is not None and m.reported_cell_voltage_validity != Validity.VALID
+        if cells_lost and not left_to_device:
             unknown.append((0.0, "cell_voltage_unknown"))
         sensors = values.temperatures[facts.cell_sensors]
         if (
@@ -262,7 +265,7 @@ class LimitCalculator:
             )
             hot, cold = limits.discharge_temperature_max_degc, limits.discharge_temperature_min_degc
         shares = [
-            voltage,
+            (1.0, "") if left_to_device else voltage,
             (derating(hottest, hot, upper=True), "temperature_high"),
             (derating(coldest, cold, upper=False), "temperature_low"),
         ]

@@ -14,7 +14,8 @@ from openbms_core.ros.convert import (
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_estimation.ros.inputs import RecentScans
 from openbms_estimation.sop.health import CellHealth
-from openbms_estimation.sop.pack_limiter import HORIZONS_S, PackPowerLimiter
+from openbms_estimation.sop.pack_limiter import HORIZONS_S
+from openbms_estimation.sop.reported import power_limiter_of
 
 __all__ = ["PowerLimiterNode", "main"]
 
@@ -38,7 +39,7 @@ class PowerLimiterNode(BmsNode):
             raise ConfigError(
                 f"power_limiter: horizons_s is {list(horizons_s)}; give times above 0 s, such as [2, 10, 30]."
             )
-        self._limiter = PackPowerLimiter(self.pack, horizons_s)
+        self._limiter = power_limiter_of(self.pack, horizons_s)
         self._publisher = self.publisher_for("power_limits")
         self._measurements = RecentScans()
         self._health: CellHealth | None = None
@@ -49,7 +50,7 @@ class PowerLimiterNode(BmsNode):
     def _aged(self, message: Any) -> None:
         self._health = CellHealth.of(
             state_of_health_from_msg(message),
-            self._limiter.cells.model,
+            self._limiter.model,
             self.pack.file.topology.cells_in_parallel,
         )
 

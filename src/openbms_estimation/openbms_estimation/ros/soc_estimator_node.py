@@ -14,7 +14,8 @@ from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.types import PackMeasurement, StateOfCharge
 from openbms_estimation.ros.estimate_keeper import EstimateKeeper
 from openbms_estimation.ros.inputs import KEEP_NOTHING, state_path
-from openbms_estimation.soc.pack_estimator import QUALITY_GOOD, QUALITY_LOST, PackSocEstimator
+from openbms_estimation.soc.pack_estimator import QUALITY_GOOD, QUALITY_LOST
+from openbms_estimation.soc.reported import soc_estimator_of
 from openbms_estimation.soc.stored import StoredEstimate, load_estimate
 from openbms_estimation.sop.health import CellHealth
 
@@ -53,7 +54,7 @@ class SocEstimatorNode(BmsNode):
                 f"soc_estimator: energy_power_w is {power_w:g}; give a discharge power in W, or 0 for the "
                 "mean of the recent load."
             )
-        self._estimator = PackSocEstimator(self.pack, power_w)
+        self._estimator = soc_estimator_of(self.pack, power_w)
         self._publisher = self.publisher_for("soc")
         self._start = "no estimate was stored"
         self._first, self._waits_since_s = True, 0.0

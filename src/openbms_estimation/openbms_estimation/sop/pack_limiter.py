@@ -108,6 +108,11 @@ class PackPowerLimiter:
         ]
         self._last_stamp_s = math.nan
 
+    @property
+    def model(self) -> CellModel:
+        """Model of the cell."""
+        return self._model
+
     def step(
         self, measurement: PackMeasurement, soc: StateOfCharge, health: CellHealth | None = None
     ) -> PowerLimits | None:

@@ -137,6 +137,8 @@ class PackFacts:
         self.cells_mapped = pack.mapped("cell_voltage_v")
         self.currents_mapped = pack.mapped("string_current_a")
         self.cell_extremes_mapped = pack.mapped("reported_cell_voltage_maximum_v")
+        shows_cells = self.cells_mapped or self.cell_extremes_mapped
+        self.cells_left_to_device = pack.limits.cells_left_to_device and not shows_cells
         self.sensors_mapped = pack.mapped("temperature_degc")
         self.temperature_extremes_mapped = pack.mapped("reported_temperature_maximum_degc")
         self.oldest_cell_s = max(
