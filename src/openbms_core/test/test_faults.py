@@ -217,6 +217,26 @@ def test_a_row_for_an_actuator_needs_its_command_and_its_feedback(demo):
     assert "AFE_OVER_TEMPERATURE" in not_monitored(changed(demo, device={"signals": signals}).file)
 
 
+def test_actuators_on_a_bus_of_their_own_are_watched_by_the_feedback_of_their_gateway(demo):
+    """actuator_driver commands them, so the pack's own bus need not."""
+    data = demo.file.model_dump()["device"]
+    signals = [entry for entry in data["signals"] if entry["to"] != "actuator_feedback"]
+    commands = [
+        {**entry, "signals": [s for s in entry["signals"] if s["source"] not in ("heater", "pump", "fan")]}
+        for entry in data["commands"]
+    ]
+    device = {"signals": signals, "commands": commands}
+    rows = {"HEATER_STUCK_ON", "HEATER_STUCK_ON_HOT", "PUMP_FAILURE", "FAN_FAILURE"}
+    assert rows <= set(not_monitored(changed(demo, device=device).file))
+    watched = changed(demo, device=device, gateway_inputs=("actuator_feedback",))
+    assert not rows & set(not_monitored(watched.file))
+    unwatched = {**demo.file.model_dump()["topology"], "actuators": ("pump",)}
+    listed = not_monitored(
+        changed(demo, device=device, gateway_inputs=("actuator_feedback",), topology=unwatched).file
+    )
+    assert "HEATER_STUCK_ON" in listed and "PUMP_FAILURE" not in listed
+
+
 def test_a_threshold_that_is_null_switches_its_rows_off(demo):
     off = changed(demo, protection={"cell_voltage_step_max_v": None, "pressure_max_pa": None}).file
     assert {"CELL_VOLTAGE_RATE", "PRESSURE_ALARM"} <= set(not_monitored(off))
