@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from openbms_bringup.check_gateway import describe_gateway, is_gateway
 from openbms_bringup.inject.case import FaultFile
 from openbms_bringup.system import NodeEntry, SystemFile, load_system
 from openbms_core.cell import CellFile
@@ -37,13 +38,16 @@ def _kind_of(path: Path) -> str:
         return "system"
     if "cases" in keys:
         return "faults"
+    if is_gateway(keys):
+        return "gateway"
     if keys & {"topology", "device", "contactors"}:
         return "pack"
     if keys & {"ocv", "chemistry", "provenance"}:
         return "cell"
     raise ConfigError(
         f"{path}:1: neither a pack file (with 'topology'), a cell file (with 'ocv'), a system file (with "
-        "'processes') nor a file of the fault library (with 'cases'). Name one of these."
+        "'processes'), a gateway file (with 'device') nor a file of the fault library (with 'cases'). Name "
+        "one of these."
     )
 
 
@@ -194,6 +198,8 @@ def check_file(name: str) -> str:
         return _describe_pack(load_pack(path), path)
     if kind == "system":
         return _describe_system(path)
+    if kind == "gateway":
+        return describe_gateway(path, set(read_yaml(path)[0]))
     if kind == "faults":
         cases = load_config(path, FaultFile).cases
         return f"{path}: a good file of the fault library: {len(cases)} cases"
