@@ -23,6 +23,7 @@ setup(
     entry_points={
         "console_scripts": [
             "twin = openbms_sim.ros.twin_node:main",
+            "rack_twin = openbms_sim.ros.rack_twin_node:main",
             "can_hub = openbms_sim.can_hub:main",
         ],
     },

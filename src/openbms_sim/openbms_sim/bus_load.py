@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cantools.database
@@ -27,7 +28,7 @@ def worst_case_bits(data_bytes: int, *, extended: bool = False) -> int:
     return stuffed + 13 + (stuffed - 1) // 4
 
 
-def bus_load(dbc_path: str, bitrate_bit_per_s: float) -> float:
+def bus_load(dbc_path: str, bitrate_bit_per_s: float, frames: Callable[[str], int] | None = None) -> float:
     """Give the part of the bus, 0 … 1, that all messages with a ``GenMsgCycleTime`` take at worst.
 
     Parameters
@@ -36,6 +37,9 @@ def bus_load(dbc_path: str, bitrate_bit_per_s: float) -> float:
         The DBC; a multiplexed message is sent once for each multiplexer value in its cycle.
     bitrate_bit_per_s : float
         Bit rate [bit/s].
+    frames : callable, optional
+        Gives the frames of a message in its cycle, by name, where a pack has less than the DBC
+        (:meth:`openbms_sim.wiring.Wiring.sent_each_scan`); a message of which it says 0 is not sent.
     """
     database: Any = cantools.database.load_file(dbc_path, strict=True)
     bits_per_s = 0.0
@@ -43,5 +47,6 @@ def bus_load(dbc_path: str, bitrate_bit_per_s: float) -> float:
         if message.cycle_time:
             values = {number for signal in message.signals for number in signal.multiplexer_ids or ()}
             bits = worst_case_bits(message.length, extended=message.is_extended_frame)
-            bits_per_s += max(1, len(values)) * bits * 1000.0 / message.cycle_time
+            count = max(1, len(values)) if frames is None else frames(message.name)
+            bits_per_s += count * bits * 1000.0 / message.cycle_time
     return bits_per_s / bitrate_bit_per_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -14,34 +15,26 @@ from openbms_sim.link import Link
 from openbms_sim.twin import TICK_S, DigitalTwin
 from openbms_sim.vehicle import Permission
 
-__all__ = ["BusThread"]
+__all__ = ["BusThread", "PacedThread"]
 
 _LOG = logging.getLogger("openbms.twin")
 _LATEST_S = 0.5
 
 
-class BusThread:
-    """Ticks a twin every 10 ms by the monotonic clock, and sends and receives its frames.
+class PacedThread(ABC):
+    """Calls :meth:`_one` every 10 ms by the monotonic clock; says when it was late, and why it ended.
 
     Parameters
     ----------
-    twin : DigitalTwin
-        Touched by this thread alone while it runs.
-    link : Link
-        Its bus; the thread does not close it.
-    after_tick : callable
-        ``after_tick(twin)``, called in this thread behind each tick, once its frames are sent.
+    name : str
+        Of the thread.
     """
 
-    def __init__(self, twin: DigitalTwin, link: Link, after_tick: Callable[[DigitalTwin], None]) -> None:
-        self._twin = twin
-        self._link = link
-        self._after_tick = after_tick
+    def __init__(self, name: str) -> None:
         self._end = threading.Event()
         self._lock = threading.Lock()
         self._permission: Callable[[], Permission] = Permission
-        self._items: list[Any] | None = None
-        self._thread = threading.Thread(target=self._run, name="twin", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.error = ""
         """Why the thread ended by itself; empty while it has not."""
         self.late_ticks = 0
@@ -65,10 +58,9 @@ class BusThread:
         if self._thread.is_alive():
             self._thread.join()
 
-    def inject(self, items: list[Any]) -> None:
-        """Replace what is broken, from the next tick on."""
-        with self._lock:
-            self._items = items
+    @abstractmethod
+    def _one(self, now: float) -> None:
+        """Do one tick at this monotonic time [s]."""
 
     def _run(self) -> None:
         try:
@@ -85,6 +77,32 @@ class BusThread:
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
             _LOG.exception("the twin has stopped: %s", self.error)
+
+
+class BusThread(PacedThread):
+    """Ticks a twin every 10 ms by the monotonic clock, and sends and receives its frames.
+
+    Parameters
+    ----------
+    twin : DigitalTwin
+        Touched by this thread alone while it runs.
+    link : Link
+        Its bus; the thread does not close it.
+    after_tick : callable
+        ``after_tick(twin)``, called in this thread behind each tick, once its frames are sent.
+    """
+
+    def __init__(self, twin: DigitalTwin, link: Link, after_tick: Callable[[DigitalTwin], None]) -> None:
+        super().__init__("twin")
+        self._twin = twin
+        self._link = link
+        self._after_tick = after_tick
+        self._items: list[Any] | None = None
+
+    def inject(self, items: list[Any]) -> None:
+        """Replace what is broken, from the next tick on."""
+        with self._lock:
+            self._items = items
 
     def _one(self, now: float) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The device openbms_cmu: eight cell-monitoring units and a pack controller, as they behave on the CAN bus.
+"""The device openbms_cmu: up to eight cell-monitoring units and a pack controller, as they behave on the bus.
 
 Commands come in by :meth:`Device.receive`; :meth:`Device.control` applies the device's own protection; the
 frames of a tick and of a scan come out of :meth:`Device.current_frame` and :meth:`Device.scan_frames`. What
@@ -23,14 +23,15 @@ from openbms_sim.interface import Readings
 from openbms_sim.plant.switching import CONTACTORS
 from openbms_sim.sensing import Sensed
 from openbms_sim.sensor_faults import spoil_coolant_flow
+from openbms_sim.wiring import CELLS_EACH, MODULES, Wiring
 
 __all__ = ["CELLS", "CELLS_EACH", "MODULES", "Device", "Frame", "Switches"]
 
 BoolArray = NDArray[np.bool_]
 Frame = tuple[int, bytes]
 
-MODULES, CELLS_EACH = 8, 12
 CELLS = MODULES * CELLS_EACH
+"""Cells that the device can have at most."""
 HEARTBEAT_S = 0.5
 HEATER_S = 1.0
 CHARGER_S = 1.0
@@ -90,14 +91,17 @@ class Device:
     ----------
     layouts : mapping of str to Layout
         Messages of ``openbms_cmu.dbc`` (:func:`openbms_sim.frames.layouts`).
+    wiring : Wiring
+        What of the pack is wired to which of its inputs.
     seed : int
         Of what is random.
     """
 
-    def __init__(self, layouts: Mapping[str, Layout], seed: int = 1) -> None:
+    def __init__(self, layouts: Mapping[str, Layout], wiring: Wiring, seed: int = 1) -> None:
         self._layouts = layouts
+        self._wiring = wiring
         self._by_identifier = {layout.identifier: layout for layout in layouts.values()}
-        names = ["Bms_Command", "Bms_Charger", *(f"Bms_Balancing{m}" for m in range(MODULES))]
+        names = ["Bms_Command", "Bms_Charger", *(f"Bms_Balancing{m}" for m in wiring.modules)]
         self._heard = {name: _Heard(dict.fromkeys(layouts[name].fields, 0)) for name in names}
         self._counters = dict.fromkeys(layouts, -1)
         self._random = random.Random(seed)
@@ -109,8 +113,14 @@ class Device:
         self.trip = ""
         """Why the device opened its contactors by itself; empty while it has not."""
         self.coils: BoolArray = np.zeros((1, 3), bool)
-        self.bleed: BoolArray = np.zeros(CELLS, bool)
-        self._bleed_told: BoolArray = np.zeros(CELLS, bool)
+        self.bleed: BoolArray = np.zeros(wiring.cell_count, bool)
+        """Bleed resistors that are on, shape (cells of the pack,)."""
+        self._bleed_told: BoolArray = self.bleed.copy()
+        self._bleeds = {
+            f"Bms_Balancing{m}": [(f"Bleed{c:02d}", cell) for c, cell in enumerate(row) if cell >= 0]
+            for m, row in enumerate(wiring.cells.tolist())
+            if m in wiring.modules
+        }
         self.heater, self.pump, self.fan, self.chiller = 0.0, 1.0, 1.0, 0.0
         self.charger_enable, self.charger_voltage_v, self.charger_current_a = False, 0.0, 0.0
         self.charge_counter_as = 0.0
@@ -214,11 +224,12 @@ class Device:
         self.charger_enable = bool(charger.values["ChargeEnable"]) and charger.fresh(now_s, CHARGER_S)
         self.charger_voltage_v = 0.01 * charger.values["ChargeVoltage"]
         self.charger_current_a = 0.01 * charger.values["ChargeCurrent"]
-        for module in range(MODULES):
-            balancing = self._heard[f"Bms_Balancing{module}"]
-            fresh = balancing.fresh(now_s, BLEED_S)
-            bits = [balancing.values[f"Bleed{c:02d}"] if fresh else 0 for c in range(CELLS_EACH)]
-            self.bleed[module * CELLS_EACH : (module + 1) * CELLS_EACH] = bits
+        self.bleed[:] = False
+        for name, bits in self._bleeds.items():
+            balancing = self._heard[name]
+            if balancing.fresh(now_s, BLEED_S):
+                for bit, cell in bits:
+                    self.bleed[cell] = balancing.values[bit]
         self._bleed_told = self.bleed.copy()
         for item in injections.of(broken.BleedStuckOn):
             self.bleed[item.cell] = True
@@ -282,15 +293,17 @@ class Device:
         """
         self._scan += 1
         frames: list[Frame] = []
-        for module in range(MODULES):
-            frames += self._module_frames(module, sensed, injections)
+        # An input to which nothing is wired has the index -1: the value behind the last one, not available.
+        voltages = np.append(sensed.cell_voltages_v, np.nan)[self._wiring.cells].tolist()
+        near = np.append(sensed.temperatures_degc, np.nan)
+        for module in self._wiring.modules:
+            frames += self._module_frames(module, sensed, voltages[module], near, injections)
         heater, pump, fan, chiller = readings.actuators
         thermal = {
-            "CoolantInTemperature": sensed.temperatures_degc[MODULES * 5 + 1],
-            "CoolantOutTemperature": sensed.temperatures_degc[MODULES * 5 + 2],
-            "AmbientTemperature": sensed.temperatures_degc[MODULES * 5],
-            "CoolantFlow": spoil_coolant_flow(readings.coolant_flow_l_per_min, injections),
+            signal: float(near[self._wiring.pack_sensors.get(signal, -1)])
+            for signal in ("CoolantInTemperature", "CoolantOutTemperature", "AmbientTemperature")
         }
+        thermal["CoolantFlow"] = spoil_coolant_flow(readings.coolant_flow_l_per_min, injections)
         actuators = {
             "HeaterFeedback": heater,
             "PumpFeedback": pump,
@@ -298,11 +311,11 @@ class Device:
             "ChillerFeedback": chiller,
             "AuxiliaryPower": readings.auxiliary_power_w,
         }
-        voltages = {"StringVoltage": sensed.string_voltage_v, "LinkVoltage": sensed.link_voltage_v}
+        sides = {"StringVoltage": sensed.string_voltage_v, "LinkVoltage": sensed.link_voltage_v}
         for name, values in (
             ("Pack_Thermal", thermal),
             ("Pack_Actuators", actuators),
-            ("Pack_Voltages", voltages),
+            ("Pack_Voltages", sides),
             ("Pack_ChargeCounter", {"ChargeCounter": self.charge_counter_as}),
         ):
             frames += self._send(name, raw_of(self._layouts[name], values), injections)
@@ -312,29 +325,34 @@ class Device:
         frames += self._environment_frame(switches, injections)
         return frames + self._status_frame(closed, switches, injections)
 
-    def _module_frames(self, module: int, sensed: Sensed, injections: Injections) -> list[Frame]:
-        first = module * CELLS_EACH
+    def _module_frames(
+        self,
+        module: int,
+        sensed: Sensed,
+        voltages_v: list[float],
+        temperatures_degc: NDArray[np.float64],
+        injections: Injections,
+    ) -> list[Frame]:
+        wiring = self._wiring
         name = f"Cmu{module}_CellVoltages"
         fields = self._layouts[name].fields
-        raws = [
-            fields[f"Cell{c:02d}_Voltage"].raw(v)
-            for c, v in enumerate(sensed.cell_voltages_v[first : first + CELLS_EACH].tolist())
-        ]
+        raws = [fields[f"Cell{c:02d}_Voltage"].raw(v) for c, v in enumerate(voltages_v)]
         frames: list[Frame] = []
-        for group in range(4):
+        for group in wiring.groups[module]:
             values = {f"Cell{c:02d}_Voltage": raws[c] for c in range(3 * group, 3 * group + 3)}
             values["Multiplexer"] = group
             frames += self._send(name, values, injections)
         name = f"Cmu{module}_Temperatures"
-        near = {f"Sensor{s}_Temperature": float(sensed.temperatures_degc[4 * module + s]) for s in range(4)}
+        here = temperatures_degc[wiring.sensors[module]].tolist()
+        near = {f"Sensor{s}_Temperature": value for s, value in enumerate(here)}
         frames += self._send(name, raw_of(self._layouts[name], near), injections)
         name = f"Cmu{module}_Status"
         layout = self._layouts[name]
-        values = {f"Bleed{c:02d}": int(self._bleed_told[first + c]) for c in range(CELLS_EACH)}
+        told = np.append(self._bleed_told, False)[wiring.cells[module]].tolist()
+        values = {f"Bleed{c:02d}": int(told[c]) for c in range(CELLS_EACH)}
         values["OpenWire"] = int(sensed.open_wires is not None and sensed.open_wires[module])
-        values["DieTemperature"] = layout.fields["DieTemperature"].raw(
-            float(sensed.temperatures_degc[4 * MODULES + module])
-        )
+        die_degc = float(temperatures_degc[wiring.dies[module]])
+        values["DieTemperature"] = layout.fields["DieTemperature"].raw(die_degc)
         values["ModuleVoltage"] = layout.fields["ModuleVoltage"].raw(float(sensed.module_voltages_v[module]))
         return frames + self._send(name, values, injections)
 

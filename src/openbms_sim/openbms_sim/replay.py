@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openbms_sim.interface import Inputs, Readings, Truth
-from openbms_sim.plant.pack import PRECHARGE_OHM
+from openbms_sim.plant.pack import precharge_ohm
 from openbms_sim.plant.switching import Link, string_paths_ohm
 from openbms_sim.record import Record
 
@@ -37,6 +37,8 @@ class Replay:
         Of offsets and noise.
     ambient_degc : float, optional
         Temperature of the surroundings and of the coolant; the record's first temperature by default.
+    scale : float
+        Current and capacity of a cell of the pack (a parallel group) are so many times those of the record.
     """
 
     name = "replay"
@@ -50,8 +52,10 @@ class Replay:
         ambient_degc: float | None = None,
         offset_v: float = 0.003,
         noise_v: float = 0.003,
+        scale: float = 1.0,
     ) -> None:
         self.cell_count = cells
+        self._scale = scale
         self.record = record
         self.test_time_s = 0.0
         self.link = Link()
@@ -85,7 +89,7 @@ class Replay:
         if connected and not inputs.zero_current and not self.finished:
             self.test_time_s = min(before + dt_s, self.record.duration_s)
             voltage, mean_a = self.record.mean(before, self.test_time_s)
-            current = mean_a * (self.test_time_s - before) / dt_s
+            current = self._scale * mean_a * (self.test_time_s - before) / dt_s
         else:
             voltage, mean_a = self.record.mean(before, before)
             voltage, current = voltage - mean_a * self.record.ohmic_resistance_ohm, 0.0
@@ -97,7 +101,8 @@ class Replay:
             self.link.voltage_v = string_v
         else:
             # Only the link moves: the precharge is too small to see in a 3 Ah cell, and not part of the test.
-            path = string_paths_ohm(inputs.closed, PRECHARGE_OHM, precharge_open=inputs.precharge_open)
+            resistor_ohm = precharge_ohm(self.cell_count)
+            path = string_paths_ohm(inputs.closed, resistor_ohm, precharge_open=inputs.precharge_open)
             self.link.step(np.array([string_v]), path, 0.0, dt_s)
         temperature = self.record.temperature_at(self.test_time_s)
         return Readings(
@@ -137,5 +142,5 @@ class Replay:
         nothing = np.full(self.cell_count, np.nan)
         soc, capacity = nothing.copy(), nothing.copy()
         soc[0] = self.record.soc_at(self.test_time_s)
-        capacity[0] = self.record.capacity_ah
+        capacity[0] = self.record.capacity_ah * self._scale
         return Truth(soc, capacity, nothing, self.test_time_s, self.record.duration_s, self.finished)

@@ -11,19 +11,11 @@ from numpy.typing import NDArray
 from openbms_sim.faults import Injections
 from openbms_sim.interface import Readings
 from openbms_sim.sensor_faults import spoil_modules, spoil_temperatures, spoil_voltage, spoil_voltages
+from openbms_sim.wiring import MODULES, SensorNames
 
-__all__ = ["Sensed", "SensorNames", "SensorNoise", "sense"]
+__all__ = ["Sensed", "SensorNoise", "sense"]
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class SensorNames:
-    """Temperature sensors in the order of the pack file: name, location and nearest cells of each."""
-
-    names: list[str]
-    locations: list[str]
-    cells: list[range]
 
 
 @dataclass(frozen=True)
@@ -56,11 +48,11 @@ class Sensed:
     string_voltage_v: float
     link_voltage_v: float
     module_voltages_v: FloatArray
-    """Sum of each module's cells, measured apart from them."""
+    """Sum of the cells of each cell-monitoring unit, measured apart from them, shape (8,)."""
     redundant_current_a: float = math.nan
     """What the second current sensor says, as the mean over the scan."""
     open_wires: NDArray[np.bool_] | None = None
-    """Modules whose front end has found an open wire, shape (modules,)."""
+    """Units whose front end has found an open wire, shape (8,)."""
 
 
 def sense(
@@ -69,7 +61,7 @@ def sense(
     link_mean_v: float,
     sensors: SensorNames,
     bleeding: NDArray[np.bool_],
-    cells_each_module: int,
+    module_of: NDArray[np.int_],
     injections: Injections,
     *,
     noise: SensorNoise | None = None,
@@ -90,8 +82,8 @@ def sense(
         Temperature sensors of the pack.
     bleeding : ndarray of bool, shape (cells,)
         Bleed resistors that are on: they warm their front end.
-    cells_each_module : int
-        Cells of a module.
+    module_of : ndarray of int, shape (cells,)
+        Cell-monitoring unit that reads each cell, 0 … 7.
     injections : Injections
         What is wrong now.
     noise : SensorNoise, optional
@@ -105,15 +97,15 @@ def sense(
     """
     rng = rng or np.random.default_rng(0)
     noise = noise or SensorNoise(0.0, 0.0, 0.0, 0.0)
-    true = cell_means_v.reshape(-1, cells_each_module)
-    module_voltages, string_voltage = true.sum(axis=1), float(cell_means_v.sum())
+    module_voltages: FloatArray = np.bincount(module_of, cell_means_v, MODULES).astype(float)
+    string_voltage = float(cell_means_v.sum())
     voltages = cell_means_v + rng.standard_normal(cell_means_v.size) * noise.cell_v
-    temperatures = _temperatures(readings, sensors, bleeding, true.shape)
+    temperatures = _temperatures(readings, sensors, bleeding, module_of)
     temperatures += rng.standard_normal(temperatures.size) * noise.temperature_degc
     module_voltages += rng.standard_normal(module_voltages.size) * noise.pack_v
     of_pack = rng.standard_normal(2) * noise.pack_v
-    voltages = spoil_voltages(voltages, cells_each_module, injections, rng)
-    spoil_modules(voltages.reshape(true.shape), module_voltages, injections)
+    voltages = spoil_voltages(voltages, module_of, injections, rng)
+    spoil_modules(voltages, module_voltages, module_of, injections)
     spoil_temperatures(temperatures, sensors.names, injections, rng)
     return Sensed(
         voltages,
@@ -121,24 +113,26 @@ def sense(
         spoil_voltage(string_voltage + float(of_pack[0]), injections, rng, of_string=True),
         spoil_voltage(max(0.0, link_mean_v + float(of_pack[1])), injections, rng, of_string=False),
         module_voltages,
-        open_wires=np.asarray(np.isnan(voltages).reshape(true.shape).any(axis=1)),
+        open_wires=np.bincount(module_of, np.isnan(voltages), MODULES) > 0,
     )
 
 
 def _temperatures(
-    readings: Readings, sensors: SensorNames, bleeding: NDArray[np.bool_], shape: tuple[int, ...]
+    readings: Readings, sensors: SensorNames, bleeding: NDArray[np.bool_], module_of: NDArray[np.int_]
 ) -> FloatArray:
-    surface, die = readings.cell_surface_degc, 0
-    warm = bleeding.reshape(shape).sum(axis=1)
+    surface = readings.cell_surface_degc
+    # A few degrees above its cells; 1.5 K for each bleed resistor (0.5 W beside the front end).
+    cells = np.maximum(np.bincount(module_of, minlength=MODULES), 1)
+    dies = np.bincount(module_of, surface, MODULES) / cells
+    dies += 4.0 + 1.5 * np.bincount(module_of, bleeding, MODULES)
     temperatures = np.empty(len(sensors.names))
-    for i, (location, cells) in enumerate(zip(sensors.locations, sensors.cells, strict=True)):
-        if location == "cell" and len(cells):
-            temperatures[i] = surface[cells.start : cells.stop].mean()
-        elif location == "afe":
-            module = min(die, shape[0] - 1)
-            # A few degrees above its cells; 1.5 K for each bleed resistor (0.5 W beside the front end).
-            temperatures[i] = surface.reshape(shape)[module].mean() + 4.0 + 1.5 * warm[module]
-            die += 1
+    rows = zip(sensors.locations, sensors.cells, sensors.modules, strict=True)
+    for i, (location, near, module) in enumerate(rows):
+        if location == "cell":
+            # where nobody says at which cells it lies, it is somewhere among them
+            temperatures[i] = (surface[near.start : near.stop] if len(near) else surface).mean()
+        elif location == "afe" and module >= 0:
+            temperatures[i] = dies[module]
         else:
             temperatures[i] = {
                 "coolant_in": readings.coolant_in_degc,

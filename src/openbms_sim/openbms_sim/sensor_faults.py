@@ -20,13 +20,14 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int_]
 
 CONVERTER_V = 5.0
 """A cell's converter clips here, and at 0 V."""
 
 
 def spoil_voltages(
-    voltages: FloatArray, cells_each_module: int, injections: Injections, rng: np.random.Generator
+    voltages: FloatArray, module_of: IntArray, injections: Injections, rng: np.random.Generator
 ) -> FloatArray:
     """Give the cell voltages [V] as wrong as they are read, shape (cells,)."""
     for item in injections.of(sensors.OfCell):
@@ -43,13 +44,11 @@ def spoil_voltages(
             held = injections.hold(item, cell, true)
             voltages[cell] = held if item.value_v is None else item.value_v
         elif isinstance(item, sensors.CellOpenWire):
-            _open_wire(voltages, item, cells_each_module, injections.since_s(item))
+            _open_wire(voltages, item, module_of, injections.since_s(item))
     return voltages
 
 
-def _open_wire(
-    voltages: FloatArray, item: sensors.CellOpenWire, cells_each_module: int, since_s: float
-) -> None:
+def _open_wire(voltages: FloatArray, item: sensors.CellOpenWire, module_of: IntArray, since_s: float) -> None:
     cell = item.cell
     if item.mode == "not_available":
         voltages[cell] = math.nan
@@ -60,21 +59,23 @@ def _open_wire(
         shift = item.rate_v_per_s * since_s
     # a converter reads nothing below 0 V and nothing above its range
     below = float(np.clip(voltages[cell] - shift, 0.0, CONVERTER_V))
-    if (cell + 1) % cells_each_module:
+    if cell + 1 < voltages.size and module_of[cell + 1] == module_of[cell]:
         voltages[cell + 1] = np.clip(voltages[cell + 1] + shift, 0.0, CONVERTER_V)
     voltages[cell] = below
 
 
-def spoil_modules(voltages: FloatArray, module_voltages: FloatArray, injections: Injections) -> None:
-    """Spoil what whole front ends read, in place; ``voltages`` has the shape (modules, cells each)."""
+def spoil_modules(
+    voltages: FloatArray, module_voltages: FloatArray, module_of: IntArray, injections: Injections
+) -> None:
+    """Spoil what whole front ends read, in place; ``voltages`` and ``module_of`` have the shape (cells,)."""
     for item in injections.of(sensors.ModuleVoltageGain, sensors.ModuleVoltageStuck):
         if isinstance(item, sensors.ModuleVoltageGain):
-            voltages[item.module] *= item.gain
+            voltages[module_of == item.module] *= item.gain
             module_voltages[item.module] *= item.gain
         else:
             module_voltages[item.module] = injections.hold(item, "sum", float(module_voltages[item.module]))
-            for c, value in enumerate(voltages[item.module].tolist()):
-                voltages[item.module, c] = injections.hold(item, c, value)
+            for cell in np.flatnonzero(module_of == item.module).tolist():
+                voltages[cell] = injections.hold(item, cell, float(voltages[cell]))
 
 
 def spoil_temperatures(

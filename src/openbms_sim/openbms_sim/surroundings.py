@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openbms_core.types import State
-from openbms_sim.device import CELLS, Device, Switches
+from openbms_sim.device import Device, Switches
 from openbms_sim.faults import Injections, plant
 from openbms_sim.faults import device as broken
 from openbms_sim.interface import Inputs, Readings, RunawayOrder, Source
 from openbms_sim.vehicle import Permission
 
-__all__ = ["inputs_of", "put_condition", "switches_of", "told_by"]
+__all__ = ["ACTUATORS", "inputs_of", "load_now", "put_condition", "switches_of", "told_by"]
 
 _USED = (State.DRIVE, State.CHARGE, State.CONNECTED)
-_ACTUATORS = ("heater", "pump", "fan", "chiller")
+ACTUATORS = ("heater", "pump", "fan", "chiller")
 
 
 def inputs_of(
@@ -27,6 +28,7 @@ def inputs_of(
     permission: Permission,
     load_a: float,
     injections: Injections,
+    actuators: Collection[str] = ACTUATORS,
 ) -> Inputs:
     """Give what acts on the pack.
 
@@ -42,11 +44,13 @@ def inputs_of(
         What the load wants, already within the limits [A].
     injections : Injections
         What is wrong now.
+    actuators : collection of str
+        Those that the pack has: a heater that nobody built in does not heat.
     """
-    duties = {name: getattr(device, name) for name in _ACTUATORS}
+    duties = {name: getattr(device, name) if name in actuators else 0.0 for name in ACTUATORS}
     for dead in injections.of(plant.ActuatorDead):
         duties[dead.actuator] = 0.0
-    load_a, zero = _load(permission, load_a, injections)
+    load_a, zero = load_now(permission, load_a, injections)
     return Inputs(
         closed=closed,
         zero_current=zero,
@@ -57,8 +61,8 @@ def inputs_of(
         bleed=device.bleed,
         **duties,
         precharge_open=injections.acts(plant.PrechargeResistorOpen),
-        short_ohm=_shorts(injections),
-        connection_ohm=_connections(injections),
+        short_ohm=_shorts(injections, device.bleed.size),
+        connection_ohm=_connections(injections, device.bleed.size),
         coolant=math.prod(item.remaining for item in injections.of(plant.CoolantBlocked)),
         link_load_ohm=min((item.resistance_ohm for item in injections.of(plant.LinkLoad)), default=math.inf),
         runaways=tuple(
@@ -68,8 +72,18 @@ def inputs_of(
     )
 
 
-def _load(permission: Permission, load_a: float, injections: Injections) -> tuple[float, bool]:
-    """Give the load's current [A] and whether it is off."""
+def load_now(permission: Permission, load_a: float, injections: Injections) -> tuple[float, bool]:
+    """Give the current of the load [A] and whether it is off.
+
+    Parameters
+    ----------
+    permission : Permission
+        What the load has heard.
+    load_a : float
+        What the load wants, already within the limits [A].
+    injections : Injections
+        What is wrong now: another load may be told.
+    """
     zero = permission.zero_current
     for item in injections.of(plant.Load):
         if not item.obeys:
@@ -81,11 +95,11 @@ def _load(permission: Permission, load_a: float, injections: Injections) -> tupl
     return load_a, zero
 
 
-def _shorts(injections: Injections) -> NDArray[np.float64] | None:
+def _shorts(injections: Injections, cells: int) -> NDArray[np.float64] | None:
     items = injections.of(plant.CellInternalShort, plant.CellSelfDischarge)
     if not items:
         return None
-    siemens = np.zeros(CELLS)
+    siemens = np.zeros(cells)
     for item in items:
         # a leak that takes its current at the cell's nominal voltage
         short = isinstance(item, plant.CellInternalShort)
@@ -97,11 +111,11 @@ def _shorts(injections: Injections) -> NDArray[np.float64] | None:
 _NOMINAL_V = 3.6
 
 
-def _connections(injections: Injections) -> NDArray[np.float64] | None:
+def _connections(injections: Injections, cells: int) -> NDArray[np.float64] | None:
     items = injections.of(plant.ConnectionResistance)
     if not items:
         return None
-    ohm = np.zeros(CELLS)
+    ohm = np.zeros(cells)
     for item in items:
         grown = min(1.0, injections.since_s(item) / item.ramp_s) if item.ramp_s else 1.0
         ohm[item.cell] += item.resistance_ohm * grown
@@ -131,7 +145,7 @@ def told_by(readings: Readings, device: Device, injections: Injections) -> Readi
         return readings
     heater, pump, fan, chiller = (
         getattr(device, name) if name in lying else real
-        for name, real in zip(_ACTUATORS, readings.actuators, strict=True)
+        for name, real in zip(ACTUATORS, readings.actuators, strict=True)
     )
     return replace(readings, actuators=(heater, pump, fan, chiller))
 

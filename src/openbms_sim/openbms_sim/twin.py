@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 
 from openbms_core.config_file import ConfigError
 from openbms_core.pack import PackFile
-from openbms_sim.device import CELLS, CELLS_EACH, Device, Frame, Switches
+from openbms_sim.device import CELLS, Device, Frame, Switches
 from openbms_sim.faults import Injection, Injections, bus, plant
 from openbms_sim.faults import device as broken
 from openbms_sim.frame_path import FramePath
 from openbms_sim.frames import Layout
-from openbms_sim.interface import Readings, Source
+from openbms_sim.interface import Inputs, Readings, Source
 from openbms_sim.medium import Medium
 from openbms_sim.plant.switching import CONTACTORS, Contactors
-from openbms_sim.sensing import SensorNames, SensorNoise, sense
+from openbms_sim.sensing import SensorNoise, sense
 from openbms_sim.sensor_faults import spoil_current
-from openbms_sim.surroundings import inputs_of, put_condition, switches_of, told_by
+from openbms_sim.surroundings import ACTUATORS, inputs_of, put_condition, switches_of, told_by
 from openbms_sim.vehicle import Permission
+from openbms_sim.wiring import SensorNames, Wiring, wiring_of
 
 __all__ = ["TICK_S", "DigitalTwin", "check_pack"]
 
@@ -50,22 +51,25 @@ def check_pack(pack: PackFile) -> SensorNames:
     Raises
     ------
     ConfigError
-        The pack is not on the device openbms_cmu, or has other cells or sensors than that device.
+        The pack is not on the device openbms_cmu, or that device cannot have its cells and sensors.
     """
-    topology = pack.topology
-    locations = [location for _, location, _ in topology.sensors]
-    wanted = ["cell"] * 32 + ["afe"] * 8 + ["ambient", "coolant_in", "coolant_out"]
+    return _wired(pack)[1]
+
+
+def _wired(pack: PackFile) -> tuple[Wiring, SensorNames]:
     if pack.device.type != "openbms_cmu":
         raise ConfigError(
             f"{pack.name}: device.type is {pack.device.type!r}: the twin speaks only as 'openbms_cmu'. "
-            "Take the pack demo_96s_nmc, or describe yours with that device."
+            "Take a pack on that device (docs/how-to/simulate-your-pack.md), or describe yours with it."
         )
-    if topology.strings != 1 or topology.cell_count != CELLS or locations != wanted:
+    topology = pack.topology
+    if topology.strings != 1 or topology.cell_count > CELLS:
         raise ConfigError(
-            f"{pack.name}: topology: the device openbms_cmu has one string of {CELLS} cells and the "
-            "temperature sensors 32 cell, 8 afe, ambient, coolant_in, coolant_out, in this order."
+            f"{pack.name}: topology: it has {topology.strings} string(s) of {topology.cells_in_series} "
+            f"cells in series, but the device openbms_cmu has one string of at most {CELLS}. Strings in "
+            "parallel are packs of their own (docs/how-to/simulate-your-pack.md)."
         )
-    return SensorNames(topology.sensor_names, locations, [cells for _, _, cells in topology.sensors])
+    return wiring_of(pack)
 
 
 @dataclass
@@ -111,9 +115,10 @@ class DigitalTwin:
         switches: Switches | None = None,
         noise: SensorNoise | None = None,
     ) -> None:
-        self._sensors = check_pack(pack)
+        self.wiring, self._sensors = _wired(pack)
+        self._actuators = [name for name in ACTUATORS if pack.topology.members(name)]
         self.source = source
-        self.device = Device(layouts, seed)
+        self.device = Device(layouts, self.wiring, seed)
         self.contactors = Contactors()
         self.injections = Injections()
         self.elapsed_s = 0.0
@@ -122,6 +127,7 @@ class DigitalTwin:
         self._dt_s = TICK_S * time_scale
         self._scan_ticks = max(1, round(pack.measurement.scan_period_s / TICK_S))
         self._switches = switches or Switches()
+        self._switched = self._switches
         self._random = random.Random(seed)
         self._rng = np.random.default_rng(seed)
         none = SensorNoise(0.0, 0.0, 0.0, 0.0)
@@ -130,7 +136,7 @@ class DigitalTwin:
         self._medium = Medium(pack.device.bitrate_bit_per_s, seed)
         self._late: list[_Late] = []
         self._tick = 0
-        self._sum_v: NDArray[np.float64] = np.zeros(CELLS)
+        self._sum_v: NDArray[np.float64] = np.zeros(self.wiring.cell_count)
         self._sum_link_v = self._sum_redundant_a = 0.0
         self.readings: Readings | None = None
 
@@ -156,9 +162,20 @@ class DigitalTwin:
         list of (identifier, data)
             Frames to send now.
         """
+        inputs = self.inputs(received, permission, now_s)
+        return self.frames(self.source.step(inputs, self._dt_s), now_s)
+
+    def inputs(self, received: Iterable[Frame], permission: Permission, now_s: float) -> Inputs:
+        """Give what acts on the pack in a tick: the first half of :meth:`tick`.
+
+        Parameters
+        ----------
+        received, permission, now_s
+            As for :meth:`tick`.
+        """
         injections = self.injections.at(now_s)
         self._begin(injections, now_s)
-        switches = switches_of(self._switches, injections)
+        self._switched = switches = switches_of(self._switches, injections)
         if self.readings is not None:
             switches.gas |= self.readings.gas
             switches.smoke |= self.readings.smoke
@@ -174,11 +191,22 @@ class DigitalTwin:
             dead=self._mask(injections, broken.ContactorFailsToClose),
         )
         load_a = 0.0 if self._load is None else self._load(permission, self._dt_s)
-        inputs = inputs_of(self.device, self.contactors.closed, permission, load_a, injections)
-        readings = self.source.step(inputs, self._dt_s)
+        return inputs_of(self.device, self.contactors.closed, permission, load_a, injections, self._actuators)
+
+    def frames(self, readings: Readings, now_s: float) -> list[Frame]:
+        """Give the frames of a tick from what really happened in it: the second half of :meth:`tick`.
+
+        Parameters
+        ----------
+        readings : Readings
+            What the source made of :meth:`inputs`.
+        now_s : float
+            As for :meth:`inputs`.
+        """
+        injections = self.injections
         self.readings = readings = told_by(readings, self.device, injections)
         self.elapsed_s += self._dt_s
-        frames = self._frames(readings, switches, now_s, injections)
+        frames = self._frames(readings, self._switched, now_s, injections)
         return self._medium.to_host(self._path.through(frames, now_s, injections), now_s, injections)
 
     def _begin(self, injections: Injections, now_s: float) -> None:
@@ -213,13 +241,14 @@ class DigitalTwin:
                 self._sum_link_v / self._scan_ticks,
                 self._sensors,
                 self.device.bleed,
-                CELLS_EACH,
+                self.wiring.module_of,
                 injections,
                 noise=self._noise,
                 rng=self._rng,
             )
             sensed.redundant_current_a = self._sum_redundant_a / self._scan_ticks
-            self._sum_v, self._sum_link_v, self._sum_redundant_a = np.zeros(CELLS), 0.0, 0.0
+            self._sum_v = np.zeros(self.wiring.cell_count)
+            self._sum_link_v = self._sum_redundant_a = 0.0
             if not silent:
                 closed = self.contactors.closed
                 scan = self.device.scan_frames(sensed, readings, closed, switches, injections)

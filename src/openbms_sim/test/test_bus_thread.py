@@ -72,7 +72,7 @@ def test_an_error_ends_the_thread_and_is_kept(pack: LoadedPack) -> None:
     ("settings", "said"),
     [
         (TwinSettings(time_scale=0.0), "time_scale is 0.0"),
-        (TwinSettings(source="magic"), "source is 'magic': it must be one of plant, replay"),
+        (TwinSettings(source="magic"), "source is 'magic': it must be one of auto, plant, replay"),
         (TwinSettings(initial_soc=1.5), "initial_soc is 1.5"),
         (TwinSettings(request_on_start="fly"), "one of none, drive, charge, connected"),
         (TwinSettings(replay_file="none.parquet"), "no such file"),
@@ -96,9 +96,10 @@ def test_a_pack_on_another_device_is_refused(pack: LoadedPack) -> None:
     file = pack.file
     with pytest.raises(ConfigError, match=r"device\.type is 'generic'"):
         check_pack(file.model_copy(update={"device": file.device.model_copy(update={"type": "generic"})}))
-    fewer = file.topology.model_copy(update={"cells_in_series": 95})
-    with pytest.raises(ConfigError, match="96 cells"):
-        check_pack(file.model_copy(update={"topology": fewer}))
+    for more in ({"cells_in_series": 97}, {"strings": 2, "cells_in_series": 48}):
+        topology = file.topology.model_copy(update=more)
+        with pytest.raises(ConfigError, match="one string of at most 96"):
+            check_pack(file.model_copy(update={"topology": topology}))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -162,7 +162,14 @@ def validated(entry: Any, head: str = "injection") -> Any:
         raise InjectionError(f"{head}.{key}: {first['msg'].lower()}; {name} has the keys {known}.") from None
 
 
-def parse_injections(text: str, *, cells: int, sensors: list[str], messages: list[str]) -> list[Any]:
+def parse_injections(
+    text: str,
+    *,
+    cells: int,
+    sensors: list[str],
+    messages: list[str],
+    modules: Sequence[int] = tuple(range(8)),
+) -> list[Any]:
     """Read a list of injections from YAML or JSON text.
 
     Parameters
@@ -173,6 +180,8 @@ def parse_injections(text: str, *, cells: int, sensors: list[str], messages: lis
         Number of cells of the pack.
     sensors, messages : list of str
         Names of its temperature sensors, and of the device's messages.
+    modules : sequence of int
+        Its cell-monitoring units.
 
     Returns
     -------
@@ -192,22 +201,29 @@ def parse_injections(text: str, *, cells: int, sensors: list[str], messages: lis
         return []
     if not isinstance(data, list):
         raise InjectionError("injections: must be a list such as [{fault: emergency_stop}].")
-    return [_one(number, entry, cells, sensors, messages) for number, entry in enumerate(data)]
+    items = [validated(entry, f"injections[{number}]") for number, entry in enumerate(data)]
+    for number, item in enumerate(items):
+        _exists(item, f"injections[{number}]", cells, sensors, messages, modules)
+    return items
 
 
-def _one(number: int, entry: Any, cells: int, sensors: list[str], messages: list[str]) -> Any:
-    head = f"injections[{number}]"
-    item = validated(entry, head)
+def _exists(
+    item: Any, head: str, cells: int, sensors: list[str], messages: list[str], modules: Sequence[int]
+) -> None:
+    """Refuse an injection that names what the pack does not have."""
     cell = getattr(item, "cell", None)
     if cell is not None and cell >= cells:
         raise InjectionError(f"{head}.cell: {cell} does not exist, the last cell is {cells - 1}.")
+    module = getattr(item, "module", None)
+    if module is not None and module not in modules:
+        known = ", ".join(str(number) for number in modules)
+        raise InjectionError(f"{head}.module: {module} does not exist; this pack has {known}.")
     for key, names in (("sensor", sensors), ("message", messages)):
         pattern = getattr(item, key, None)
         if pattern is not None and not fnmatch.filter(names, pattern):
             raise InjectionError(
                 f"{head}.{key}: nothing is called {pattern!r}; there are {', '.join(names)}."
             )
-    return item
 
 
 def check_source(items: Iterable[Any], source: str) -> None:

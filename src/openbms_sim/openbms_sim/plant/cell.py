@@ -1,11 +1,11 @@
-"""Electrical behaviour of many NMC cells at once: two RC elements, hysteresis, self-discharge.
+"""Electrical behaviour of many cells at once: two RC elements, hysteresis, self-discharge.
 
 All arrays have one entry a cell; current is positive when charging.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,29 @@ class CellParameters:
     activation_rc_j_per_mol: float = 15_000.0
     self_discharge_ohm: float = 40_000.0
     """About 2 % of the charge a month."""
+
+    def scaled(self, capacity_ah: float) -> CellParameters:
+        """Give these for another capacity: more of the same electrodes side by side.
+
+        Parameters
+        ----------
+        capacity_ah : float
+            Capacity, of a larger cell or of several cells in parallel [Ah].
+
+        Returns
+        -------
+        CellParameters
+            Resistances (and the leak) in inverse proportion to the capacity, all else as it is.
+        """
+        smaller = self.capacity_ah / capacity_ah
+        return replace(
+            self,
+            capacity_ah=capacity_ah,
+            r0_ohm=self.r0_ohm * smaller,
+            r1_ohm=self.r1_ohm * smaller,
+            r2_ohm=self.r2_ohm * smaller,
+            self_discharge_ohm=self.self_discharge_ohm * smaller,
+        )
 
 
 NMC_18650 = CellParameters()

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from openbms_sim.interface import Inputs, Readings, RunawayOrder, Truth
-from openbms_sim.plant.cell import NMC_18650, CellBank, CellParameters, Spread
+from openbms_sim.plant.cell import CellBank, CellParameters, Spread
+from openbms_sim.plant.cell_types import CellType, cell_type
 from openbms_sim.plant.runaway import Housing, Runaway
 from openbms_sim.plant.switching import Link, string_paths_ohm
 from openbms_sim.plant.thermal import ThermalBank
 
-__all__ = ["PackPlant"]
+__all__ = ["OpenCircuit", "PackPlant", "precharge_ohm"]
 
 FloatArray = NDArray[np.float64]
 
 BLEED_OHM = 33.0
 """Bleed resistor of each cell: 0.13 A at 4.2 V."""
 PRECHARGE_OHM = 200.0
-"""Precharge resistor: 0.2 s time constant with the link's 1 mF."""
+"""Precharge resistor of 96 cells and more: 0.2 s time constant with the link's 1 mF."""
+
+
+def precharge_ohm(cells_in_series: int) -> float:
+    """Give the precharge resistor of a string [Ω], in proportion to its voltage: the current is alike."""
+    return PRECHARGE_OHM * min(1.0, cells_in_series / 96.0)
 
 
 _STATE = {
@@ -26,6 +34,26 @@ _STATE = {
     ThermalBank: ("core_degc", "surface_degc"),
 }
 """Arrays that a thermal runaway spoils."""
+
+
+@dataclass(frozen=True)
+class OpenCircuit:
+    """What a pack looks like from its link during a step: strings of an inner voltage behind a resistance."""
+
+    emf_v: FloatArray
+    """Inner voltage of each string [V]."""
+    resistance_ohm: FloatArray
+    """Inner resistance and way to the link of each string [Ω]; infinite where it is open."""
+    fed: bool
+    """Main contactors of at least one string are closed."""
+    cells_v: FloatArray
+    """Inner voltage of each cell [V]."""
+    cells_ohm: FloatArray
+    """Ohmic resistance of each cell [Ω]."""
+    drain_s: FloatArray
+    """Conductance of what lies across each cell [S]: bleed resistors, internal shorts."""
+    inner_ohm: FloatArray | None
+    """Internal short of each cell [Ω]."""
 
 
 class PackPlant:
@@ -43,6 +71,10 @@ class PackPlant:
         Of the spread between cells.
     spread : Spread
         How far cells differ.
+    parameters : CellParameters, optional
+        Electrical parameters of a cell, in place of those of ``cell``.
+    cell : CellType, optional
+        What the cells are; by default the NMC cell of the demonstration.
     """
 
     name = "plant"
@@ -56,13 +88,16 @@ class PackPlant:
         ambient_degc: float = 25.0,
         seed: int = 1,
         spread: Spread | None = None,
-        parameters: CellParameters = NMC_18650,
+        parameters: CellParameters | None = None,
+        cell: CellType | None = None,
     ) -> None:
+        cell = cell or cell_type("nmc")
         self.cell_count = cells_in_series * strings
         self.strings = strings
         self._shape = (strings, cells_in_series)
-        self.cells = CellBank(self.cell_count, soc, seed, spread or Spread(), parameters)
-        self.thermal = ThermalBank(self.cell_count, ambient_degc)
+        self.cells = CellBank(self.cell_count, soc, seed, spread or Spread(), parameters or cell.electrical)
+        self.thermal = ThermalBank(self.cell_count, ambient_degc, cell.thermal)
+        self._runaway = cell.runaway
         self.link = Link()
         self.bled_charge_ah = np.zeros(self.cell_count)
         """Charge that bleed resistors and internal shorts have taken from each cell [Ah]."""
@@ -85,6 +120,21 @@ class PackPlant:
         Readings
             Means over the step (voltages and currents), temperatures at its end.
         """
+        circuit = self.open_circuit(inputs, dt_s)
+        load_a = self._load_a(inputs, circuit) if circuit.fed else 0.0
+        string_a = self.link.step(circuit.emf_v, circuit.resistance_ohm, load_a, dt_s, inputs.link_load_ohm)
+        return self.carry(inputs, circuit, string_a, dt_s)
+
+    def open_circuit(self, inputs: Inputs, dt_s: float) -> OpenCircuit:
+        """Give what the link sees of the pack: the first half of a step.
+
+        Parameters
+        ----------
+        inputs : Inputs
+            What acts on the pack.
+        dt_s : float
+            Duration of the step [s]; only what a thermal runaway does in it is worked out here.
+        """
         emf = self.cells.emf_v()
         r0 = self.cells.r0_ohm(self.thermal.core_degc)
         drain_s = np.zeros(self.cell_count)
@@ -99,11 +149,38 @@ class PackPlant:
         string_r = (r0 * divider).reshape(self._shape).sum(axis=1)
         if inputs.connection_ohm is not None:
             string_r += inputs.connection_ohm.reshape(self._shape).sum(axis=1)
-        path_r = string_paths_ohm(inputs.closed, PRECHARGE_OHM, precharge_open=inputs.precharge_open)
+        path_r = string_paths_ohm(
+            inputs.closed, precharge_ohm(self._shape[1]), precharge_open=inputs.precharge_open
+        )
         fed = bool((inputs.closed[:, 0] & inputs.closed[:, 1]).any())
-        heater, chiller = (inputs.heater, inputs.chiller) if fed else (0.0, 0.0)
-        load_a = self._load_a(inputs, string_emf, string_r + path_r) if fed else 0.0
-        string_a = self.link.step(string_emf, string_r + path_r, load_a, dt_s, inputs.link_load_ohm)
+        return OpenCircuit(string_emf, string_r + path_r, fed, emf, r0, drain_s, inner_ohm)
+
+    def carry(
+        self,
+        inputs: Inputs,
+        circuit: OpenCircuit,
+        string_a: FloatArray,
+        dt_s: float,
+        link_v: float | None = None,
+    ) -> Readings:
+        """Let the strings carry a current: the second half of a step.
+
+        Parameters
+        ----------
+        inputs, circuit, dt_s
+            As for and from :meth:`open_circuit`.
+        string_a : ndarray, shape (strings,)
+            Current of each string, positive charging [A].
+        link_v : float, optional
+            Voltage of the link at the end of the step [V]; by default that of the pack's own.
+
+        Returns
+        -------
+        Readings
+        """
+        emf, r0, drain_s, inner_ohm = circuit.cells_v, circuit.cells_ohm, circuit.drain_s, circuit.inner_ohm
+        divider = 1.0 / (1.0 + drain_s * r0)
+        heater, chiller = (inputs.heater, inputs.chiller) if circuit.fed else (0.0, 0.0)
         through_a = np.repeat(string_a, self._shape[1])
         voltage = (emf + through_a * r0) * divider
         drained_a = voltage * drain_s
@@ -136,7 +213,7 @@ class PackPlant:
             cell_surface_degc=self.thermal.surface_degc,
             string_currents_a=string_a,
             string_voltages_v=voltage.reshape(self._shape).sum(axis=1),
-            link_voltage_v=self.link.voltage_v,
+            link_voltage_v=self.link.voltage_v if link_v is None else link_v,
             ambient_degc=self.thermal.ambient_degc,
             coolant_in_degc=self.thermal.coolant_in_degc,
             coolant_out_degc=self.thermal.coolant_out_degc,
@@ -174,7 +251,13 @@ class PackPlant:
                 for name in _STATE[type(bank)]:
                     setattr(bank, name, self._before[name])
         self._runaways = {
-            order: keep.get(order) or Runaway(order.short_ohm, order.ramp_s, self_heating=order.self_heating)
+            order: keep.get(order)
+            or Runaway(
+                order.short_ohm,
+                order.ramp_s,
+                self_heating=order.self_heating,
+                parameters=self._runaway,
+            )
             for order in orders
         }
 
@@ -221,10 +304,10 @@ class PackPlant:
         if ambient_degc is not None:
             thermal.ambient_degc = ambient_degc
 
-    def _load_a(self, inputs: Inputs, string_emf: FloatArray, resistance: FloatArray) -> float:
+    def _load_a(self, inputs: Inputs, circuit: OpenCircuit) -> float:
         """Current that load, charger and auxiliaries push into the link [A]."""
-        conductance = 1.0 / resistance
-        open_v = float((string_emf * conductance).sum() / conductance.sum())
+        conductance = 1.0 / circuit.resistance_ohm
+        open_v = float((circuit.emf_v * conductance).sum() / conductance.sum())
         wanted = 0.0 if inputs.zero_current else inputs.load_current_a
         if inputs.charger_enable and not inputs.zero_current:
             # Constant current, then constant voltage.

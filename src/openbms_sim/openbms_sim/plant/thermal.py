@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,49 @@ class ThermalParameters:
     fan_w: float = 30.0
     chiller_efficiency: float = 2.0
     """Heat moved for electrical power."""
+    surface_to_ambient_fan_w_per_k: float = 0.0
+    """What a fan at full speed adds, in a pack that is cooled by air."""
+    coolant: bool = True
+    """False: no coolant; a heater warms the surfaces of the cells, a fan blows past them."""
+
+    def scaled(self, capacity: float, parallel: float = 1.0) -> ThermalParameters:
+        """Give these for larger cells, several of them in parallel.
+
+        Parameters
+        ----------
+        capacity : float
+            How many times the capacity, and so the mass, one cell has.
+        parallel : float
+            Such cells in parallel.
+
+        Returns
+        -------
+        ThermalParameters
+            Masses in proportion to the capacity; of a larger cell of the same shape surfaces grow with its
+            2/3rd power and conduction to the core with its 1/3rd. Heater, chiller and flow likewise with
+            the mass; pump and fan take what they take.
+        """
+        mass, area, length = (
+            capacity * parallel,
+            capacity ** (2 / 3) * parallel,
+            capacity ** (1 / 3) * parallel,
+        )
+        return replace(
+            self,
+            core_j_per_k=self.core_j_per_k * mass,
+            surface_j_per_k=self.surface_j_per_k * mass,
+            coolant_j_per_k_per_cell=self.coolant_j_per_k_per_cell * mass,
+            radiator_w_per_k_per_cell=self.radiator_w_per_k_per_cell * mass,
+            radiator_fan_w_per_k_per_cell=self.radiator_fan_w_per_k_per_cell * mass,
+            heater_w_per_cell=self.heater_w_per_cell * mass,
+            chiller_w_per_cell=self.chiller_w_per_cell * mass,
+            surface_to_ambient_w_per_k=self.surface_to_ambient_w_per_k * area,
+            surface_to_ambient_fan_w_per_k=self.surface_to_ambient_fan_w_per_k * area,
+            surface_to_coolant_still_w_per_k=self.surface_to_coolant_still_w_per_k * area,
+            surface_to_coolant_pumped_w_per_k=self.surface_to_coolant_pumped_w_per_k * area,
+            surface_to_neighbour_k_per_w=self.surface_to_neighbour_k_per_w / area,
+            core_to_surface_k_per_w=self.core_to_surface_k_per_w / length,
+        )
 
 
 @dataclass
@@ -71,6 +114,16 @@ class ThermalBank:
         self.core_degc = np.full(self.count, float(self.ambient_degc))
         self.surface_degc = self.core_degc.copy()
         self.coolant_in_degc = self.coolant_out_degc = float(self.ambient_degc)
+        p = self.parameters
+        away_w_per_k = (
+            1.0 / p.core_to_surface_k_per_w
+            + 2.0 / p.surface_to_neighbour_k_per_w
+            + p.surface_to_coolant_still_w_per_k
+            + p.surface_to_coolant_pumped_w_per_k
+            + p.surface_to_ambient_w_per_k
+            + p.surface_to_ambient_fan_w_per_k
+        )
+        self._longest_s = min(_LONGEST_STEP_S, 0.5 * p.surface_j_per_k / away_w_per_k)
 
     def stored_heat_j(self) -> float:
         """Heat in cells and coolant above 0 °C [J]."""
@@ -97,7 +150,7 @@ class ThermalBank:
         heat_w : ndarray, shape (count,)
             Heat made in the core of each cell [W].
         dt_s : float
-            Duration [s]; cut into steps of at most 1 s (the fastest time constant is about 5 s).
+            Duration [s]; cut into steps of at most 1 s and of half the fastest time constant.
         heater, pump, fan, chiller : float
             Actuators, 0 … 1 of full scale.
         flow : float
@@ -107,18 +160,22 @@ class ThermalBank:
         """
         p = self.parameters
         moved = pump * flow
-        steps = max(1, int(np.ceil(dt_s / _LONGEST_STEP_S)))
+        steps = max(1, int(np.ceil(dt_s / self._longest_s)))
         h = dt_s / steps
         heater_w = heater * p.heater_w_per_cell * self.count
         chiller_w = chiller * p.chiller_w_per_cell * self.count
         to_coolant = p.surface_to_coolant_still_w_per_k + p.surface_to_coolant_pumped_w_per_k * moved
         radiator = self.count * (p.radiator_w_per_k_per_cell + p.radiator_fan_w_per_k_per_cell * fan) * moved
+        to_ambient = p.surface_to_ambient_w_per_k + p.surface_to_ambient_fan_w_per_k * fan
+        mat_w = 0.0
+        if not p.coolant:
+            mat_w, chiller_w, to_coolant, radiator = heater_w / self.count, 0.0, 0.0, 0.0
         out_w = into_coolant_w = 0.0
         for _ in range(steps):
             core_w = (self.core_degc - self.surface_degc) / p.core_to_surface_k_per_w
             coolant_w = (self.surface_degc - self.coolant_in_degc) * to_coolant
-            ambient_w = (self.surface_degc - self.ambient_degc) * p.surface_to_ambient_w_per_k
-            surface_w = core_w - coolant_w - ambient_w
+            ambient_w = (self.surface_degc - self.ambient_degc) * to_ambient
+            surface_w = core_w - coolant_w - ambient_w + mat_w
             if surface_heat_w is not None:
                 surface_w += surface_heat_w
             between_w = np.diff(self.surface_degc) / p.surface_to_neighbour_k_per_w
@@ -128,7 +185,9 @@ class ThermalBank:
             self.surface_degc = self.surface_degc + surface_w * (h / p.surface_j_per_k)
             into_coolant_w = float(coolant_w.sum())
             out_w = radiator * (self.coolant_in_degc - self.ambient_degc) + chiller_w - heater_w
-            self.coolant_in_degc += (into_coolant_w - out_w) * h / (self.count * p.coolant_j_per_k_per_cell)
+            if p.coolant:
+                per_k = self.count * p.coolant_j_per_k_per_cell
+                self.coolant_in_degc += (into_coolant_w - out_w) * h / per_k
             self.heat_out_j += (out_w + float(ambient_w.sum())) * h
         self.coolant_flow_l_per_min = moved * p.coolant_flow_max_l_per_min
         # Water and glycol: about 3.6 kJ/(l K), so 60 W s a minute.

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import array
-import math
 import time
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
-import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rosgraph_msgs.msg import Clock
 
 from openbms_core.config_file import ConfigError
 from openbms_core.ros.convert import time_to_msg
-from openbms_core.ros.node_base import BmsNode, Freshness, run_nodes
-from openbms_core.types import State
-from openbms_msgs.msg import TwinTruth
-from openbms_msgs.srv import RequestState
+from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_sim.bus_thread import BusThread
 from openbms_sim.faults import InjectionError, check_source, parse_injections
+from openbms_sim.ros.load_side import LoadSide, truth_message
 from openbms_sim.twin import DigitalTwin
 from openbms_sim.twin_setup import REQUESTS, TwinNames, TwinSettings, build_twin, open_bus
-from openbms_sim.vehicle import Permission
-
-_ASK_AGAIN_S = 1.0
-
-
-def _array(code: str, kind: Any, values: Any) -> array.array:
-    return array.array(code, np.ascontiguousarray(values, kind).tobytes())
 
 
 class TwinNode(BmsNode):
@@ -48,8 +36,12 @@ class TwinNode(BmsNode):
         self.parameter("can_host", "127.0.0.1", "Address of the hub (socketcand)")
         self.parameter("can_port", 29536, "Port of the hub (socketcand); 0: any free one, with start_hub")
         self.parameter("start_hub", True, "Run the hub in this process (socketcand)")
-        self.parameter("source", "replay", "Where behaviour comes from: plant (own physics) or replay")
-        self.parameter("replay_file", "", "Recorded test (Parquet, CSV); empty: the shipped drive cycle")
+        self.parameter(
+            "source", "auto", "plant (own physics), replay, auto: replay where there is a fitting one"
+        )
+        self.parameter(
+            "replay_file", "", "Recorded test (Parquet, CSV); empty: the shipped drive cycle (NMC)"
+        )
         self.parameter("replay_soc0", -1.0, "SoC at the start of the test; negative: as the file says")
         self.parameter("replay_capacity_ah", -1.0, "Capacity of its cell [Ah]; negative: as the file says")
         self.parameter("time_scale", 1.0, "Simulated seconds in a second; other than 1: publishes /clock")
@@ -57,7 +49,8 @@ class TwinNode(BmsNode):
         self.parameter("seed", 1, "Of the spread between cells and of noise")
         self.parameter("initial_soc", 0.8, "State of charge at the start, 0 to 1 (plant)")
         self.parameter("ambient_degc", 25.0, "Temperature of the surroundings [degC] (plant)")
-        self.parameter("load_factor", 1.0, "The recorded current times this is the load (plant); 0: no load")
+        self.parameter("load", "drive", "drive (recorded cycle in C-rate), storage (household), none (plant)")
+        self.parameter("load_factor", 1.0, "The load times this (plant); 0: no load")
         self.parameter("request_on_start", "none", "The key: none, drive, charge or connected, until reached")
         self.parameter("stop_deadline_s", 6.0, "At the end, wait this long for contactors and other clients")
         self.parameter("injections", "", "What is broken: YAML or JSON list (see the README)", dynamic=True)
@@ -66,9 +59,8 @@ class TwinNode(BmsNode):
         """Build twin, bus and hub."""
         self.stop_deadline_s = self.value("stop_deadline_s")
         settings = TwinSettings(**{item.name: self.value(item.name) for item in fields(TwinSettings)})
-        self._wanted = REQUESTS.get(settings.request_on_start)
-        self._asked_s = -math.inf
         self._twin, self._names = build_twin(self.pack, settings)
+        self.get_logger().info(f"{self.pack.file.name}, {self._names.cells} cells: {self._twin.source.name}")
         self._clock_publisher = (
             self.create_publisher(Clock, "/clock", 10)
             if settings.time_scale != 1.0 or self.value("publish_clock")
@@ -84,21 +76,16 @@ class TwinNode(BmsNode):
         )
         if self._hub is not None:
             self.get_logger().info(f"CAN hub (socketcand) on {self._hub.host}:{self._hub.port}")
-        valid_for_s = self.pack.file.contactors.command_valid_for_s
-        self._state, self._limits = Freshness(valid_for_s), Freshness(valid_for_s)
-        self._heard_state, self._heard_zero, self._heard_limits = State.INIT, True, (0.0, 0.0)
+        self._load = LoadSide(self, REQUESTS[settings.request_on_start])
         self._truth = self.publisher_for("twin_truth")
         self._start_s = time.time()
-        self.listen("state", self._on_state)
-        self.listen("limits", self._on_limits)
-        self._request = self.create_client(RequestState, "request_state")
         self.every(1.0, self._diagnose)
 
     def activate(self) -> None:
         """Begin to live."""
         self._thread = BusThread(self._twin, self._link, self._after_tick)
         self._thread.inject(self._items)
-        self._thread.start(self._permission_now)
+        self._thread.start(self._load.permission)
         self.diagnostic(0, "running")
 
     def deactivate(self) -> None:
@@ -121,43 +108,6 @@ class TwinNode(BmsNode):
             return True
         return self._twin.open and self._link.others == 0
 
-    # ---- what the vehicle hears ---------------------------------------------------------------------
-
-    def _on_state(self, message: Any) -> None:
-        now = self.monotonic_s()
-        valid = message.valid_for
-        self._state.renew(now, valid.sec + valid.nanosec * 1e-9)
-        self._heard_state = State(message.state)
-        self._heard_zero = bool(message.zero_current_requested)
-        if self._heard_state is self._wanted:
-            self._wanted = None  # from here on nothing is asked for again: what opens stays open
-        if (
-            self._wanted is not None
-            and self._heard_state is State.STANDBY
-            and now - self._asked_s >= _ASK_AGAIN_S
-            and self._request.service_is_ready()
-        ):
-            self._asked_s = now
-            request = RequestState.Request(state=int(self._wanted), requester="twin: key")
-            self._request.call_async(request).add_done_callback(self._on_answer)
-
-    def _on_answer(self, future: Any) -> None:
-        answer = future.result()
-        said = "accepted" if answer.accepted else "refused"
-        self.get_logger().info(f"the request of the key was {said}: {answer.reason}")
-
-    def _on_limits(self, message: Any) -> None:
-        valid = message.valid_for
-        self._limits.renew(self.monotonic_s(), valid.sec + valid.nanosec * 1e-9)
-        self._heard_limits = (message.charge_current, message.discharge_current)
-
-    def _permission_now(self) -> Permission:
-        now = self.monotonic_s()
-        if not (self._state.fresh(now) and self._limits.fresh(now)):
-            return Permission()
-        charge, discharge = self._heard_limits
-        return Permission(self._heard_state, self._heard_zero, max(charge, 0.0), max(discharge, 0.0))
-
     # ---- what others see ----------------------------------------------------------------------------
 
     def _after_tick(self, twin: DigitalTwin) -> None:
@@ -170,22 +120,7 @@ class TwinNode(BmsNode):
         if not twin.scan_ended and closed == self._closed:
             return
         self._closed = closed  # a contact that moves is told at once
-        truth = twin.source.truth()
-        self._truth.publish(
-            TwinTruth(
-                header=self.header(now_s),
-                source=twin.source.name,
-                test_time=truth.test_time_s,
-                test_duration=truth.test_duration_s,
-                finished=truth.finished,
-                cell_soc=_array("f", np.float32, truth.cell_soc),
-                cell_capacity=_array("f", np.float32, truth.cell_capacity_ah),
-                cell_core_temperature=_array("f", np.float32, truth.cell_core_degc),
-                string_current=_array("f", np.float32, twin.readings.string_currents_a),
-                contactors=_array("B", np.uint8, twin.contactors.closed.ravel()),
-                device_trip=twin.device.trip,
-            )
-        )
+        self._truth.publish(truth_message(twin, self.header(now_s)))
 
     def _diagnose(self) -> None:
         if self._thread.error:
@@ -207,7 +142,7 @@ class TwinNode(BmsNode):
     def _parse(self, text: str, error_type: type[Exception]) -> list[Any]:
         names = self._names
         try:
-            items = parse_injections(text, cells=names.cells, sensors=names.sensors, messages=names.messages)
+            items = parse_injections(text, **asdict(names))
             check_source(items, self._twin.source.name)
             if self._clock_publisher is None and any(item.fault == "clock_step" for item in items):
                 raise InjectionError(
