@@ -24,6 +24,7 @@ setup(
         "console_scripts": [
             "safety_monitor = openbms_control.ros.safety_monitor_node:main",
             "battery_state_publisher = openbms_control.ros.battery_state_node:main",
+            "pack_aggregator = openbms_control.ros.pack_aggregator_node:main",
         ],
     },
 )

@@ -63,7 +63,7 @@ def test_every_pack_is_what_driver_and_monitor_take(path: Path) -> None:
 def test_every_system_can_be_planned(path: Path) -> None:
     _, system = load_system(path)
     plan = make_plan(Choices(system=path))
-    assert list(plan.parameters) == list(system.processes)
+    assert list(plan.parameters) == list(system.instances())
 
 
 def _messages(pack: LoadedPack) -> set[str]:

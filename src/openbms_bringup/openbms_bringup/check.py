@@ -167,21 +167,42 @@ def _describe_system(name: Path) -> str:
         if problem:
             line = lines.get(("nodes", node_name, "class"), 1)
             problems.append(f"{name}:{line}: nodes.{node_name}.class: {problem}")
-    try:
-        pack_path = find_config("packs", system.pack, beside=path)
-    except ConfigError as error:
-        problems.append(f"{name}:{lines.get(('pack',), 1)}: pack: {error}")
-    else:
+    known: dict[str, LoadedPack] = {}
+    for pack_name, reference in _pack_references(system):
+        place = f"packs.{pack_name}.pack" if pack_name else "pack"
+        line = lines.get(("packs", pack_name, "pack") if pack_name else ("pack",), 1)
         try:
-            check_pack(load_pack(pack_path))
+            pack_path = find_config("packs", reference, beside=path)
+        except ConfigError as error:
+            problems.append(f"{name}:{line}: {place}: {error}")
+            continue
+        try:
+            if str(pack_path) not in known:
+                known[str(pack_path)] = load_pack(pack_path)
+                check_pack(known[str(pack_path)])
         except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
+    if system.packs:
+        from openbms_bringup.plan import Choices, make_plan
+
+        make_plan(Choices(system=path))  # serial numbers and buses of the packs
+        return (
+            f"{name}: a good system file: {len(system.instances())} processes for {len(system.packs)} packs "
+            f"({', '.join(system.packs)})"
+        )
     return (
         f"{name}: a good system file: {len(system.processes)} processes, {len(system.nodes)} nodes, "
         f"pack {system.pack}"
     )
+
+
+def _pack_references(system: SystemFile) -> list[tuple[str, str]]:
+    """Give name and pack file of each pack; a single one has no name."""
+    if not system.packs:
+        return [("", str(system.pack))]
+    return [(name, str(entry.pack or system.pack)) for name, entry in system.packs.items()]
 
 
 def check_file(name: str) -> str:

@@ -19,12 +19,12 @@ from typing import Any
 import yaml
 
 from openbms_bringup.check import check_pack
-from openbms_bringup.system import ProcessEntry, SystemFile, load_system
+from openbms_bringup.system import Bus, NodeInstance, ProcessInstance, SystemFile, load_system
 from openbms_core.config_file import ConfigError
-from openbms_core.pack import PackFile, load_pack
+from openbms_core.pack import LoadedPack, PackFile, load_pack
 from openbms_core.resources import find_config
 
-__all__ = ["Choices", "Plan", "free_port", "make_plan", "simulated_records", "stop_deadline_s"]
+__all__ = ["Choices", "PackPlan", "Plan", "free_port", "make_plan", "simulated_records", "stop_deadline_s"]
 
 _STOP_MARGIN_S = 5.0
 """What a process may need besides opening: to hear of the stop, to complete a bag, to end its ROS context."""
@@ -43,7 +43,7 @@ class Choices:
     use_sim_time : bool
         Every node takes the time of ``/clock``.
     node_parameters : mapping
-        Further parameters, by node name.
+        Further parameters, by node name; of one of several packs by ``<pack>/<node>``.
     """
 
     system: str | Path = "demo"
@@ -57,13 +57,35 @@ class Choices:
 
 
 @dataclass(frozen=True)
+class PackPlan:
+    """One pack of a system.
+
+    Attributes
+    ----------
+    loaded : LoadedPack
+    reference : str
+        What its nodes load: the absolute path, with its serial number where the system gives one.
+    bus : dict
+        ``can_interface``, ``can_channel``, ``can_host``, ``can_port``.
+    """
+
+    loaded: LoadedPack
+    reference: str
+    bus: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that a starter of processes needs.
 
     Attributes
     ----------
     system_path, pack_path : Path
-        Absolute.
+        Absolute; of several packs the first one's.
+    packs : dict
+        Every pack by its name; a single one has an empty name.
+    processes : mapping
+        The processes as they run.
     stop_deadline_s : float
         After this time from the request to stop, a process may be ended by force.
     parameters : dict
@@ -77,6 +99,8 @@ class Plan:
     stop_deadline_s: float
     bus_text: str
     parameters: dict[str, dict[str, Any]]
+    packs: dict[str, PackPlan]
+    processes: Mapping[str, ProcessInstance]
 
     def write_parameters(self, folder: Path) -> dict[str, Path]:
         """Write one parameter file a process into ``folder``; give their paths by process."""
@@ -114,23 +138,21 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _bus_parameters(system: SystemFile, choices: Choices) -> dict[str, Any]:
+def _bus_parameters(bus: Bus, choices: Choices, *, simulated: bool) -> dict[str, Any]:
     chosen: dict[str, Any] = {
-        "can_interface": choices.can_interface or system.bus.interface,
-        "can_channel": choices.can_channel or system.bus.channel,
-        "can_host": choices.can_host or system.bus.host,
-        "can_port": system.bus.port if choices.can_port is None else choices.can_port,
+        "can_interface": choices.can_interface or bus.interface,
+        "can_channel": choices.can_channel or bus.channel,
+        "can_host": choices.can_host or bus.host,
+        "can_port": bus.port if choices.can_port is None else choices.can_port,
     }
-    if system.bus.simulated and chosen["can_interface"] != system.bus.interface:
+    if simulated and chosen["can_interface"] != bus.interface:
         raise ConfigError(
-            f"The bus of this system is the twin's ({system.bus.interface}); can_interface "
+            f"The bus of this system is the twin's ({bus.interface}); can_interface "
             f"'{choices.can_interface}' belongs to a real one. Take the system 'vehicle', or leave "
             "can_interface out."
         )
-    if chosen["can_interface"] == "socketcand" and chosen["can_port"] == 0:
-        if not system.bus.simulated:
-            raise ConfigError("can_port: a socketcand server needs its port, such as 29536.")
-        chosen["can_port"] = free_port(chosen["can_host"])
+    if chosen["can_interface"] == "socketcand" and chosen["can_port"] == 0 and not simulated:
+        raise ConfigError("can_port: a socketcand server needs its port, such as 29536.")
     return chosen
 
 
@@ -139,6 +161,7 @@ _RECORDS = {
     "soc_estimator": ("state_file", "soc.json"),
     "soh_estimator": ("state_file", "soh.json"),
     "power_manager": ("parked_file", "parked.json"),
+    "vehicle_gateway": ("crash_file", "crash"),
 }
 """Nodes that keep something over a restart: parameter and name of the file."""
 
@@ -147,26 +170,122 @@ def simulated_records(system: SystemFile, folder: Path) -> dict[str, dict[str, A
     """Let the nodes of a simulated pack keep what they keep in ``folder``: each twin is a new pack."""
     if not system.bus.simulated:
         return {}
-    return {
-        node: {parameter: str(folder / file)}
-        for node, (parameter, file) in _RECORDS.items()
-        if node in system.nodes and parameter not in system.nodes[node].parameters
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for node, (parameter, file) in _RECORDS.items():
+        if node not in system.nodes or parameter in system.nodes[node].parameters:
+            continue
+        per_pack = system.nodes[node].scope == "pack"
+        for pack in system.pack_names if per_pack else ("",):
+            key = f"{pack}/{node}" if pack else node
+            found[key] = {parameter: str(folder / pack / file)}
+    return found
+
+
+def _key(instance: NodeInstance) -> str:
+    """Give the key of a node in a parameter file: nodes of several packs differ by their namespace only."""
+    return f"/**/{instance.pack}/{instance.node}" if instance.pack else f"/**/{instance.node}"
 
 
 def _process_parameters(
-    system: SystemFile, process: ProcessEntry, common: Mapping[str, Any], choices: Choices
+    system: SystemFile,
+    process: ProcessInstance,
+    packs: Mapping[str, PackPlan],
+    common: Mapping[str, Any],
+    choices: Choices,
 ) -> dict[str, Any]:
-    return {
-        f"/**/{node}": {
-            "ros__parameters": {
-                **common,
-                **system.nodes[node].parameters,
-                **choices.node_parameters.get(node, {}),
-            }
-        }
-        for node in process.nodes
+    first = next(iter(packs.values()))
+    of_all = {
+        "packs": [pack.reference for pack in packs.values()],
+        "names": list(packs),
+        "channels": [str(pack.bus["can_channel"]) for pack in packs.values()],
     }
+    found: dict[str, Any] = {}
+    for instance in process.nodes:
+        entry = system.nodes[instance.node]
+        own = packs.get(instance.pack, first)
+        values: dict[str, Any] = {"pack": own.reference, **common, **own.bus}
+        if system.packs and not instance.pack:
+            values |= of_all
+        if instance.pack and instance.node == "battery_state_publisher":
+            values["publish_global"] = False  # the global topics are the aggregator's
+        values |= entry.parameters
+        if instance.pack:
+            values |= system.packs[instance.pack].parameters.get(instance.node, {})
+        values |= choices.node_parameters.get(instance.node, {})
+        values |= choices.node_parameters.get(_key(instance).removeprefix("/**/"), {})
+        found[_key(instance)] = {"ros__parameters": values}
+    return found
+
+
+def _reference(name: str, serial: str = "", beside: Path | None = None) -> str:
+    """Give a pack file as its nodes load it: the whole path, and its own serial number where it has one."""
+    plain, mark, own = name.rpartition("#")
+    path = find_config("packs", plain if mark else name, beside=beside).resolve()
+    serial = serial or own if mark else serial
+    return f"{path}#{serial}" if serial else str(path)
+
+
+def _packs(system_path: Path, system: SystemFile, choices: Choices) -> dict[str, PackPlan]:
+    """Load every pack; a port that is free is chosen once for all buses of the twin."""
+    simulated = system.bus.simulated
+    if not system.packs:
+        if choices.pack:
+            reference = _reference(choices.pack)
+        else:
+            reference = _reference(str(system.pack), beside=system_path)
+        bus = _bus_parameters(system.bus, choices, simulated=simulated)
+        found = {"": PackPlan(load_pack(reference), reference, bus)}
+    else:
+        for name in ("pack", "can_channel"):
+            if getattr(choices, name):
+                raise ConfigError(
+                    f"{system_path}: this system has several packs ({', '.join(system.packs)}): {name} "
+                    "stands "
+                    "with each of them in the system file. Make a copy of it and write it there."
+                )
+        found = {}
+        for name, entry in system.packs.items():
+            reference = _reference(str(entry.pack or system.pack), entry.serial or "", system_path)
+            bus = _bus_parameters(entry.bus.over(system.bus), choices, simulated=simulated)
+            found[name] = PackPlan(load_pack(reference), reference, bus)
+    _check_apart(system_path, found, simulated=simulated)
+    free = 0
+    for pack in found.values():
+        if pack.bus["can_interface"] == "socketcand" and pack.bus["can_port"] == 0:
+            free = free or free_port(pack.bus["can_host"])
+            pack.bus["can_port"] = free
+    return found
+
+
+def _check_apart(system_path: Path, packs: Mapping[str, PackPlan], *, simulated: bool) -> None:
+    """Refuse packs that share what they must not: a serial number, or a bus."""
+    serials: dict[str, str] = {}
+    buses: dict[tuple[Any, ...], str] = {}
+    for name, pack in packs.items():
+        serial = pack.loaded.file.serial
+        if serial in serials:
+            raise ConfigError(
+                f"{system_path}: packs.{name} and packs.{serials[serial]} have the serial number '{serial}': "
+                "history and fault record are kept by it. Give each pack its own (serial: in packs)."
+            )
+        serials[serial] = name
+        bus = tuple(pack.bus.values())
+        if bus in buses:
+            raise ConfigError(
+                f"{system_path}: packs.{name} and packs.{buses[bus]} are on the same bus "
+                f"({pack.bus['can_interface']} {pack.bus['can_channel']}): their frames would mix. Give each "
+                "its own (bus: {channel: …} in packs)."
+            )
+        buses[bus] = name
+
+
+def _bus_text(packs: Mapping[str, PackPlan]) -> str:
+    texts = []
+    for pack in packs.values():
+        bus = pack.bus
+        at = f" at {bus['can_host']}:{bus['can_port']}" if bus["can_interface"] == "socketcand" else ""
+        texts.append(f"{bus['can_interface']} {bus['can_channel']}{at}")
+    return ", ".join(texts)
 
 
 def make_plan(choices: Choices) -> Plan:
@@ -178,41 +297,34 @@ def make_plan(choices: Choices) -> Plan:
         A file is absent or wrong, or the choices do not fit them.
     """
     system_path, system = load_system(choices.system)
-    pack_path = (
-        find_config("packs", choices.pack)
-        if choices.pack
-        else find_config("packs", system.pack, beside=system_path)
-    ).resolve()
-    loaded = load_pack(pack_path)
+    packs = _packs(system_path, system, choices)
+    first = next(iter(packs.values()))
     if choices.use_sim_time and not system.bus.simulated:
         raise ConfigError(
             f"{system_path}: simulated time is refused on a real bus: protection must not depend on /clock. "
             "Leave use_sim_time false."
         )
-    unknown = sorted(set(choices.node_parameters) - set(system.nodes))
+    known = set(system.nodes) | {f"{pack}/{node}" for pack in system.packs for node in system.nodes}
+    unknown = sorted(set(choices.node_parameters) - known)
     if unknown:
         raise ConfigError(
             f"{system_path}: no node '{unknown[0]}' in this system; it has: {', '.join(system.nodes)}."
         )
-    bus = _bus_parameters(system, choices)
-    common = {
-        "pack": str(pack_path),
-        "use_sim_time": choices.use_sim_time,
-        "bus_is_simulated": system.bus.simulated,
-        **bus,
-    }
-    at = f" at {bus['can_host']}:{bus['can_port']}" if bus["can_interface"] == "socketcand" else ""
+    common = {"use_sim_time": choices.use_sim_time, "bus_is_simulated": system.bus.simulated}
+    processes = system.instances()
     return Plan(
         system_path=system_path,
-        pack_path=pack_path,
+        pack_path=first.loaded.path,
         system=system,
-        pack=loaded.file,
-        stop_deadline_s=stop_deadline_s(loaded.file),
-        bus_text=f"{bus['can_interface']} {bus['can_channel']}{at}",
+        pack=first.loaded.file,
+        stop_deadline_s=max(stop_deadline_s(pack.loaded.file) for pack in packs.values()),
+        bus_text=_bus_text(packs),
         parameters={
-            name: _process_parameters(system, process, common, choices)
-            for name, process in system.processes.items()
+            name: _process_parameters(system, process, packs, common, choices)
+            for name, process in processes.items()
         },
+        packs=packs,
+        processes=processes,
     )
 
 
@@ -240,7 +352,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 node_parameters=simulated_records(system, given.parameters_to.absolute()),
             )
         )
-        check_pack(load_pack(plan.pack_path))
+        for one in plan.packs.values():
+            check_pack(one.loaded)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -249,17 +362,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         {
             "stop_deadline_s": plan.stop_deadline_s,
             "bus": plan.bus_text,
-            "pack": str(plan.pack_path),
+            "pack": ", ".join(one.reference for one in plan.packs.values()),
             "after_power_down": plan.system.after_power_down,
             "processes": {
                 name: {
                     "arguments": plan.arguments(name),
                     "parameters": str(files[name]),
-                    "critical": process.critical,
-                    "environment": process.environment,
-                    "respawn_delay_s": process.restart.first_delay_s if process.restart else None,
+                    "critical": process.entry.critical,
+                    "environment": process.entry.environment,
+                    "respawn_delay_s": process.entry.restart.first_delay_s if process.entry.restart else None,
                 }
-                for name, process in plan.system.processes.items()
+                for name, process in plan.processes.items()
             },
         },
         sys.stdout,

@@ -18,7 +18,6 @@ from openbms_bringup.claim import DomainClaim, check_namespace, claim_domain, cl
 from openbms_bringup.plan import Choices, Plan, make_plan, simulated_records
 from openbms_bringup.supervisor import ProcessSpec, Supervisor, python_command
 from openbms_core.config_file import ConfigError, read_yaml
-from openbms_core.pack import load_pack
 
 __all__ = ["PreparedRun", "RunOptions", "folder_mb", "prepare", "write_summary"]
 
@@ -188,7 +187,8 @@ def prepare(options: RunOptions) -> PreparedRun:
     data_folder = _data_folder(options, os.environ)
     notes: list[str] = []
     plan = make_plan(_choices(options, {}))
-    check_pack(load_pack(plan.pack_path))
+    for pack in plan.packs.values():
+        check_pack(pack.loaded)
     nodes = plan.system.nodes
     notes += _strangers(options.params, nodes)
     try:
@@ -211,13 +211,14 @@ def prepare(options: RunOptions) -> PreparedRun:
                 f"Port {wanted} is taken (another run, or Foxglove itself): the live view is on port {port}."
             )
     if options.speed != 1.0 or options.replay is not None:
-        if "twin" not in nodes:
+        twin = next((name for name in ("twin", "rack_twin") if name in nodes), None)
+        if twin is None or (options.replay is not None and twin != "twin"):
             raise ConfigError(
                 f"{plan.system_path}: --speed and --replay need the digital twin, and this system has none."
             )
-        extra["twin"] = {"time_scale": float(options.speed)}
+        extra[twin] = {"time_scale": float(options.speed)}
         if options.replay is not None:
-            extra["twin"]["replay_file"] = str(options.replay.resolve())
+            extra[twin]["replay_file"] = str(options.replay.resolve())
     for node, values in options.node_parameters.items():
         extra[node] = {**extra.get(node, {}), **values}
     plan = make_plan(_choices(options, extra))
@@ -242,12 +243,12 @@ def prepare(options: RunOptions) -> PreparedRun:
                     *_ros_arguments(options, files[name]),
                 ],
             ),
-            environment={**environment, **process.environment},
-            critical=process.critical,
-            restart=process.restart,
+            environment={**environment, **process.entry.environment},
+            critical=process.entry.critical,
+            restart=process.entry.restart,
         )
-        for name, process in plan.system.processes.items()
-        if not options.only or set(options.only) & set(process.nodes)
+        for name, process in plan.processes.items()
+        if not options.only or process.runs(*options.only)
     ]
     return PreparedRun(options, plan, claim, folder, data_folder, specs, notes)
 

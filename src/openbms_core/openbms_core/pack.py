@@ -344,7 +344,8 @@ def load_pack(path: str | Path) -> LoadedPack:
     Parameters
     ----------
     path : str or Path
-        A path, or the name of a shipped pack (``demo_96s_nmc``).
+        A path, or the name of a shipped pack (``demo_96s_nmc``). With ``#SERIAL`` behind it the pack has that
+        serial number in place of the file's: several equal packs of a system need one file only.
 
     Returns
     -------
@@ -355,8 +356,13 @@ def load_pack(path: str | Path) -> LoadedPack:
     ConfigError
         Either file is absent or wrong; the message names file, line, key, value and cure.
     """
-    found = find_config("packs", path)
+    name, mark, serial = str(path).rpartition("#")
+    found = find_config("packs", name if mark else path)
     pack = load_config(found, PackFile, lambda location: _usual_limit(found, location))
+    if mark:
+        if not serial.strip():
+            raise ConfigError(f"{path}: behind '#' stands the serial number of this pack. Give one.")
+        pack = pack.model_copy(update={"serial": serial})
     try:
         cell_path = find_config("cells", pack.cell, beside=found)
     except ConfigError as error:

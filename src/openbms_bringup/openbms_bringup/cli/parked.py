@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from openbms_bringup.run import PreparedRun, RunOptions, prepare
+from openbms_core.config_file import ConfigError
 
 __all__ = ["parked_check"]
 
@@ -38,6 +39,13 @@ def _prepare(
             node_parameters={"safety_monitor": {"may_close": False}},
         )
     )
+    if len(prepared.plan.packs) > 1:
+        prepared.claim.release()
+        raise ConfigError(
+            f"{prepared.plan.system_path}: parked-check looks after one pack, and this system has several. "
+            "Make a "
+            "system file with one of them (pack, bus, driver, safety) and check each in turn."
+        )
     if memory is None:
         # each twin is a new pack
         simulated = prepared.plan.system.bus.simulated
@@ -77,7 +85,6 @@ def parked_check(
     """
     from openbms_bringup.parked.wake import parse_duration, parse_wake
     from openbms_bringup.ros.parked_loop import ParkedCheck, ParkedOptions
-    from openbms_core.config_file import ConfigError
 
     try:
         interval_s = parse_duration(every, "--every")

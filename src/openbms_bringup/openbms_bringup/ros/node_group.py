@@ -1,7 +1,8 @@
 """Run the nodes of one process of a system file: ``node_group --system FILE --process NAME --ros-args …``.
 
 A group takes only a namespace and parameters keyed ``/**/<node>``. Never give it ``__node:=`` or ``name=``:
-that renames every node in the process.
+that renames every node in the process. Of several packs each node gets the pack's namespace below the group's
+(``/bms/<pack>``), and its parameters are keyed ``/**/<pack>/<node>``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 _EXIT_CONFIGURATION = 2
@@ -51,6 +53,15 @@ def check_remaps(arguments: Sequence[str]) -> None:
             )
 
 
+def group_namespace(arguments: Sequence[str]) -> str:
+    """Give the namespace that a command line asks for, without a slash at its end; empty: the root."""
+    for argument in reversed(arguments):
+        if argument.startswith("__ns:="):
+            namespace = argument.removeprefix("__ns:=").strip("/")
+            return f"/{namespace}" if namespace else ""
+    return ""
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="node_group", description=__doc__)
     parser.add_argument("--system", required=True, help="system file or name of a shipped one")
@@ -77,11 +88,20 @@ def _load(system_name: str, process_name: str) -> tuple[list[Callable[[], Any]],
 
     check_remaps(sys.argv)
     path, system = load_system(system_name)
-    if process_name not in system.processes:
-        raise ConfigError(f"{path}: no process '{process_name}'; there are: {', '.join(system.processes)}.")
-    process = system.processes[process_name]
-    os.environ.update(process.environment)
-    return [node_class(system.nodes[node].class_path) for node in process.nodes], process.critical
+    processes = system.instances()
+    if process_name not in processes:
+        raise ConfigError(f"{path}: no process '{process_name}'; there are: {', '.join(processes)}.")
+    process = processes[process_name]
+    os.environ.update(process.entry.environment)
+    found: list[Callable[[], Any]] = []
+    for instance in process.nodes:
+        made = node_class(system.nodes[instance.node].class_path)
+        if instance.pack:
+            own = f"__ns:={group_namespace(sys.argv)}/{instance.pack}"
+            # the node's own rule is looked at before the one of the whole process
+            made = partial(made, cli_args=["--ros-args", "-r", own])
+        found.append(made)
+    return found, process.entry.critical
 
 
 def main() -> None:

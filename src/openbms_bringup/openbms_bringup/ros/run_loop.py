@@ -66,7 +66,10 @@ class RunLoop:
         plan = self._run.plan
         self._say(False, f"{plan.system.description or plan.system_path.stem}")
         self._say(False, f"logs {short_path(self._run.log_folder)}")
-        self._say(False, f"pack {short_path(plan.pack_path)}, bus {plan.bus_text}")
+        if plan.system.packs:
+            self._say(False, f"packs {', '.join(plan.packs)}, bus {plan.bus_text}")
+        else:
+            self._say(False, f"pack {short_path(plan.pack_path)}, bus {plan.bus_text}")
         supervisor = supervisor_of(self._run, self._say)
         supervisor.start()
         os.environ["ROS_DOMAIN_ID"] = str(self._run.claim.domain)
@@ -90,13 +93,13 @@ class RunLoop:
         from rclpy.task import Future
 
         from openbms_bringup.ros.status_node import StatusNode
-        from openbms_core.pack import load_pack
         from openbms_core.ros.executor import make_executor
 
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         try:
             executor = make_executor()
-            self._node = StatusNode(self._run.options.namespace, load_pack(self._run.plan.pack_path))
+            packs = [pack.loaded for pack in self._run.plan.packs.values()]
+            self._node = StatusNode(self._run.options.namespace, packs)
             executor.add_node(self._node)
             self._status = self._node.status
             with self._shown():

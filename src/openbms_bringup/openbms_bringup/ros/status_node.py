@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,17 +41,18 @@ class StatusNode(Node):  # type: ignore[misc]
     ----------
     namespace : str
         Namespace of the pack.
-    pack : LoadedPack
-        Tells which temperatures belong to cells.
+    packs : sequence of LoadedPack
+        Tell which temperatures belong to cells. Of several packs the aggregator's topics are listened to,
+        whose arrays follow one another in this order.
     """
 
-    def __init__(self, namespace: str, pack: LoadedPack) -> None:
+    def __init__(self, namespace: str, packs: Sequence[LoadedPack]) -> None:
         super().__init__("run_status", namespace=namespace, enable_rosout=False)
         self.status = PackStatus()
         self._scans = ScanCounter()
-        self._score = SocScore(pack.file.measurement.scan_period_s)
+        self._score = SocScore(packs[0].file.measurement.scan_period_s)
         self._replay_runs = False
-        sensors = pack.file.topology.sensors
+        sensors = [sensor for pack in packs for sensor in pack.file.topology.sensors]
         self._cell_sensors = [index for index, (_, location, _) in enumerate(sensors) if location == "cell"]
         for name, callback in (
             ("measurement", self._measurement),
@@ -163,7 +164,7 @@ class StatusNode(Node):  # type: ignore[misc]
         for one in message.status:
             if not one.name.startswith(f"{self.get_namespace().rstrip('/')}/"):
                 continue
-            node = one.name.rsplit("/", 1)[-1]
+            node = one.name.removeprefix(f"{self.get_namespace().rstrip('/')}/")
             values = {item.key: item.value for item in one.values}
             if node == "recorder" and "recorded_mb" in values:
                 self.status.recorded_mb = float(values["recorded_mb"])

@@ -33,8 +33,8 @@ from openbms_core.topics import DIAGNOSTICS
 
 __all__ = ["BmsNode", "Freshness", "run_nodes"]
 
-_OF_EVERY_NODE = ("can_interface", "can_channel", "can_host", "can_port")
-"""A starter tells every node where the bus is; most do not ask."""
+_OF_EVERY_NODE = ("can_interface", "can_channel", "can_host", "can_port", "packs", "names", "channels")
+"""A starter tells every node where the bus is, and which packs there are; most do not ask."""
 
 
 class BmsNode(RealTimeSide, LifecycleNode):  # type: ignore[misc]
@@ -199,9 +199,17 @@ class BmsNode(RealTimeSide, LifecycleNode):  # type: ignore[misc]
         return publisher
 
     def listen(
-        self, name: str, callback: Callable[[Any], None], *, raw: bool = False, every_message: bool = False
+        self,
+        name: str,
+        callback: Callable[[Any], None],
+        *,
+        raw: bool = False,
+        every_message: bool = False,
+        as_name: str | None = None,
     ) -> Subscription:
         """Subscribe to a topic of the table; the callback runs only while the node acts.
+
+        ``as_name``: under another name, such as that of one of several packs.
 
         What is latched comes once: it is kept, and given at every activation. Of what is periodic the newest
         counts; who needs ``every_message`` waits for the repair of lost ones.
@@ -217,7 +225,7 @@ class BmsNode(RealTimeSide, LifecycleNode):  # type: ignore[misc]
 
         subscription = self.create_subscription(
             interface_type(topic.type),
-            name,
+            as_name or name,
             received,
             qos_profile(topic) if every_message else listening(topic),
             raw=raw,

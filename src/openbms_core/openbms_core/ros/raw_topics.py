@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -126,13 +126,17 @@ def type_hash(type_name: str) -> str:
     return str(hashes.get(type_name, ""))
 
 
-def raw_topics(namespace: str, *, recorded_only: bool = False) -> tuple[RawTopic, ...]:
+def raw_topics(
+    namespace: str, packs: Sequence[str] = (), *, recorded_only: bool = False
+) -> tuple[RawTopic, ...]:
     """Give the topics of the table for a pack's namespace.
 
     Parameters
     ----------
     namespace : str
         Namespace of the pack, such as ``/bms``.
+    packs : sequence of str
+        Namespaces below it, of several packs: then those of each as well. Global topics come once.
     recorded_only : bool
         Leave out what the table does not record.
 
@@ -142,6 +146,7 @@ def raw_topics(namespace: str, *, recorded_only: bool = False) -> tuple[RawTopic
         The package of a message is not installed.
     """
     found = []
+    base = namespace.rstrip("/")
     for row in TOPICS:
         if recorded_only and not row.recorded:
             continue
@@ -152,9 +157,11 @@ def raw_topics(namespace: str, *, recorded_only: bool = False) -> tuple[RawTopic
                 f"{row.name}: the message type {row.type} is not installed ({error}). "
                 "Build the workspace (make build) and source the installation."
             ) from error
-        found.append(
-            RawTopic(row, absolute_name(row, namespace), row.type, schema_text(row.type), type_hash(row.type))
-        )
+        names = [absolute_name(row, namespace), *(absolute_name(row, f"{base}/{pack}") for pack in packs)]
+        found += [
+            RawTopic(row, name, row.type, schema_text(row.type), type_hash(row.type))
+            for name in dict.fromkeys(names)
+        ]
     return tuple(found)
 
 

@@ -30,6 +30,9 @@ class FoxgloveServerNode(BmsNode):
         self.parameter(
             "host", "127.0.0.1", "Address to listen on; 0.0.0.0 opens the pack's data to the network"
         )
+        self.parameter(
+            "names", [""], "Namespaces of several packs, below that of this node; the starter tells them"
+        )
         self.parameter("port", 8765, "Port to listen on; 0 takes a free one")
 
     def configure(self) -> None:
@@ -37,7 +40,9 @@ class FoxgloveServerNode(BmsNode):
         port = self.value("port")
         if not 0 <= port <= 65535:
             raise ConfigError(f"foxglove_server: parameter port is {port}; give 0 to 65535 (8765 is usual).")
-        self._topics: dict[str, RawTopic] = {topic.name: topic for topic in raw_topics(self.get_namespace())}
+        packs = [name for name in self.value("names") if name]
+        topics = raw_topics(self.get_namespace(), packs)
+        self._topics: dict[str, RawTopic] = {topic.name: topic for topic in topics}
         # Clients come and go on the SDK's threads; only this timer, on the executor's, touches ROS for them
         self.every(_FOLLOW_PERIOD_S, self._follow)
         self.every(1.0, self._tell)

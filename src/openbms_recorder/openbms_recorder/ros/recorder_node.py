@@ -18,7 +18,7 @@ _SILENCE_S = 0.3
 
 
 class RecorderNode(BmsNode):
-    """Records the topics of its namespace."""
+    """Records the topics of its namespace, and of the packs below it where there are several."""
 
     stop_deadline_s = 5.0
 
@@ -36,7 +36,8 @@ class RecorderNode(BmsNode):
     def configure(self) -> None:
         """Read the settings and the definitions of all types."""
         self._settings = read_settings(self)
-        self._topics = raw_topics(self.get_namespace(), recorded_only=True)
+        packs = [name for name in self.value("names") if name]
+        self._topics = raw_topics(self.get_namespace(), packs, recorded_only=True)
         self.every(1.0, self._tell)
 
     def activate(self) -> None:

@@ -44,6 +44,9 @@ def declare_parameters(node: BmsNode) -> None:
     """Declare the parameters of the recorder."""
     node.parameter("directory", "", "Folder of the bags; empty: $XDG_DATA_HOME/openbms/bags")
     node.parameter("name", "{serial}_{start}", "Name of a bag; {serial}: of the pack, {start}: UTC")
+    node.parameter(
+        "names", [""], "Namespaces of several packs, below that of this node; the starter tells them"
+    )
     node.parameter("split_size_mb", 256.0, "Size of a file of the bag [MiB]; 0: no limit")
     node.parameter("split_duration_s", 3600.0, "Time span of a file of the bag [s]; 0: no limit")
     node.parameter("minimum_free_mb", 500.0, "Recording stops when less is free on the disk [MiB]")
