@@ -308,7 +308,10 @@ def _other_kind(errors: list[Any], model: type[BaseModel], data: dict[str, Any],
 
 
 def load_config(
-    path: str | Path, model: type[ModelT], offer: Callable[[Location], str] = lambda location: ""
+    path: str | Path,
+    model: type[ModelT],
+    offer: Callable[[Location], str] = lambda location: "",
+    complete: Callable[[Any], Any] = lambda data: data,
 ) -> ModelT:
     """Load one YAML file into ``model``.
 
@@ -320,6 +323,8 @@ def load_config(
         What the file must hold.
     offer : callable, optional
         Gives a sentence that cures a missing key at a location, or nothing.
+    complete : callable, optional
+        Puts stand-ins into what the file holds, for a look at an unfinished file.
 
     Returns
     -------
@@ -336,6 +341,7 @@ def load_config(
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: the file must hold 'key: value' lines, not {type(data).__name__}.")
     try:
+        data = complete(data)
         return model.model_validate(data, context={"folder": path.resolve().parent})
     except ValidationError as error:
         errors = error.errors()

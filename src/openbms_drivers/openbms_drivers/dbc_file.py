@@ -186,14 +186,18 @@ def _repaired(text: str, error: Exception, repairs: list[str]) -> str | None:
     said = _said(error)
     if "is more than 11 bits" in said or "is more than 29 bits" in said:
         return _with_flags(text, repairs)
-    if "unused" in said and "VAL_" in said:
-        names = re.findall(r"VAL_ (\d+) (\w+)", said)
+    unused = re.search(r"unused (VAL_|SIG_VALTYPE_)", said)
+    if unused is not None:
+        names = re.findall(rf"\b{unused[1]} (\d+) (\w+)", said)
+        what = "value tables" if unused[1] == "VAL_" else "float types"
         repairs.append(
-            f"value tables of signals that do not exist were left out ({_some([name for _, name in names])})"
+            f"{what} of signals that do not exist were left out ({_some([name for _, name in names])})"
         )
         for identifier, name in names:
             ids = f"(?:{identifier}|{int(identifier) | _EXTENDED}|{int(identifier) & ~_EXTENDED})"
-            text = re.sub(rf"^[ \t]*VAL_\s+{ids}\s+{name}\s[^;]*;[^\n]*\n", "", text, flags=re.MULTILINE)
+            text = re.sub(
+                rf"^[ \t]*{unused[1]}\s+{ids}\s+{name}\b[^;]*;[^\n]*\n", "", text, flags=re.MULTILINE
+            )
         return text
     number = _line(error)
     if number is None:

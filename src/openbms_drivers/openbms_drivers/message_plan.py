@@ -27,6 +27,8 @@ class MappedSignal:
     valid: BitField | None
     valid_when: int
     is_current: bool
+    selected: tuple[tuple[BitField, int], ...] = ()
+    """Signals of the frame that say which member of a row it holds, and the value at which it is this one."""
 
     def compiled(self) -> tuple[Any, ...]:
         """Flat for the inner loop; the last item is set where the signal needs more than a shift and a

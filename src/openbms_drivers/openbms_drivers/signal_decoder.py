@@ -17,6 +17,7 @@ from typing import Any
 
 from openbms_core.pack import LoadedPack, MessageIntegrity, SignalMap
 from openbms_core.types import Validity
+from openbms_drivers.bit_field import BitField
 from openbms_drivers.database import Database
 from openbms_drivers.frame import Frame
 from openbms_drivers.frame_checksum import FrameChecksum
@@ -130,10 +131,19 @@ class SignalDecoder:
     def _map(self, number: int, entry: SignalMap, plans: dict[str, MessagePlan]) -> None:
         where, location = f"device.signals[{number}]", ("device", "signals", number)
         database, table = self.database, self.table
-        for index, message_name, signal_name, valid_name in entry.expanded():
+        for (index, message_name, signal_name, valid_name), selection in zip(
+            entry.expanded(), entry.selections(), strict=True
+        ):
             message = database.message(message_name, location, where)
             signal, bits = database.signal(message, signal_name, location, where)
             levels = database.multiplexing(message, signal)
+            chosen = [self._selector(message, name, value, location, where) for name, value in selection]
+            for (name, value), selector in zip(selection, chosen, strict=True):
+                levels = self._narrowed(levels, message_name, name, value, location, where)
+                if selector == bits:
+                    raise database.error(
+                        location, f"{where}: {message_name}.{name} cannot select itself. Correct selected_by."
+                    )
             valid = None
             if valid_name is not None:
                 valid_signal, valid = database.signal(message, valid_name, location, where)
@@ -162,6 +172,9 @@ class SignalDecoder:
                 valid=valid,
                 valid_when=entry.valid_when,
                 is_current=entry.to == _CURRENT,
+                selected=tuple(
+                    (selector, value) for selector, (_, value) in zip(chosen, selection, strict=True)
+                ),
             )
             if table.fitted(mapped.slot):
                 raise database.error(
@@ -174,9 +187,9 @@ class SignalDecoder:
                 message_name, MessagePlan(message, message_name, message.length, mapped=True)
             )
             locations, wheres = self._mapped_at.setdefault(message_name, ({}, {}))
-            for name in (signal_name, valid_name):
-                if name is not None and name not in locations:
-                    locations[name], wheres[name] = location, where
+            for used in (signal_name, valid_name, *(name for name, _ in selection)):
+                if used is not None and used not in locations:
+                    locations[used], wheres[used] = location, where
             plan.slots += (mapped.slot,)
             plan.currents += (mapped.slot,) if mapped.is_current else ()
             plan.big_endian |= bits.big_endian
@@ -184,6 +197,42 @@ class SignalDecoder:
             self._place(plan, levels, mapped, location, where)
         if (warning := unit_warning(entry.to, signal.unit, entry.scale)) is not None:
             self.warnings.append(f"{where}: {message_name}.{signal_name}: {warning}.")
+
+    def _selector(
+        self, message: Any, name: str, value: int, location: tuple[Hashable, ...], where: str
+    ) -> BitField:
+        """Give the bits of a signal that says which member of a row the frame holds."""
+        _, bits = self.database.signal(message, name, location, where)
+        low, high = (-bits.sign, bits.sign - 1) if bits.sign else (0, bits.mask)
+        if bits.is_float or not low <= value <= high:
+            raise self.database.error(
+                location,
+                f"{where}: {message.name}.{name} selects the member, but it "
+                + ("is a float" if bits.is_float else f"holds {low} to {high}, never {value}")
+                + ". Correct repeat or selected_by.",
+            )
+        return bits
+
+    def _narrowed(
+        self,
+        levels: tuple[tuple[str, tuple[int, ...]], ...],
+        message: str,
+        name: str,
+        value: int,
+        location: tuple[Hashable, ...],
+        where: str,
+    ) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Add a selector to the multiplexers; of one that is a multiplexer only one value is left."""
+        for at, (known, values) in enumerate(levels):
+            if known == name:
+                if value not in values:
+                    raise self.database.error(
+                        location,
+                        f"{where}: in the DBC the signal is not in {message} where {name} is {value}, only "
+                        f"where it is {', '.join(str(item) for item in values[:12])}. Correct repeat.",
+                    )
+                return (*levels[:at], (name, (value,)), *levels[at + 1 :])
+        return (*levels, (name, (value,)))
 
     def _place(
         self,
@@ -377,6 +426,8 @@ class SignalDecoder:
             return
         for name, raw in decoded.items():
             for signal in plan.by_name.get(name, ()):
+                if any(bits.extract(data) != value for bits, value in signal.selected):
+                    continue
                 self._store(signal, raw, decoded, data, now)
 
     def _store(

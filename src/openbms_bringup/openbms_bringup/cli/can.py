@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import typer
 
+from openbms_bringup.cli.can_check import check
+from openbms_bringup.cli.can_map import map_dbc
 from openbms_bringup.cli.can_replay import replay
 
 __all__ = ["can"]
 
 can = typer.Typer(
-    help="CAN: replay recorded logs.",
+    help="CAN: a pack file out of a DBC, its check against a log, replay of logs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+can.command("map")(map_dbc)
+can.command("check")(check)
 can.command("replay")(replay)
 
 
 @can.callback()
 def _group() -> None:
-    """CAN: replay recorded logs."""
+    """CAN: a pack file out of a DBC, its check against a log, replay of logs."""

@@ -42,6 +42,18 @@ _UNITS: tuple[tuple[str, str, float], ...] = (
     (r"(?:pa)", "pa", 1.0),
 )
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), name, factor) for pattern, name, factor in _UNITS)
+_NO_VALUE = re.compile(
+    r"(?<![a-z])(?:sna|snv|n/?\.?a\.?|nv|invalid|inval|not[ _]?avail\w*|unavail\w*|notavailable|no[ "
+    r"_]?(?:valid[ _]?)?"
+    r"(?:value|data|signal|info)|undefined|undef|unknown|not[ "
+    r"_]?(?:valid|measured|supported|used|connected|fitted|"
+    r"present|equipped)|error[ "
+    r"_]?(?:value|indicator)?|fault(?:y)?|failure|fehler|ungueltig|ung\u00fcltig|nicht[ _]?"
+    r"verf\w*|init(?:ial\w*|wert|_value)?|default|signal[ _]?(?:invalid|error|not)|missing|wuxiao|open[ "
+    r"_]?wire)(?![a-z])",
+    re.IGNORECASE,
+)
+"""Labels of value tables that say that there is no value."""
 _CYCLE_MS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*_?m(?:s|sec|illiseconds?)\b", re.IGNORECASE)
 _CYCLE_HZ = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*hz\b", re.IGNORECASE)
 
@@ -54,7 +66,7 @@ def unit_of(text: str | None) -> tuple[str, float] | None:
     >>> unit_of("mV"), unit_of("0.1 V"), unit_of("Unit_Volt"), unit_of("rpm")
     (('v', 0.001), ('v', 0.1), ('v', 1.0), None)
     """
-    bare = (text or "").strip()
+    bare = (text or "").strip().strip("_[]() ")
     if not bare:
         return None
     if bare in ("MOhm", "MΩ", "Mohm"):
@@ -103,6 +115,12 @@ class Fact:
     signal: Any
     levels: tuple[tuple[str, tuple[int, ...]], ...]
     pages: int
+    selection: tuple[tuple[str, int], ...] = ()
+    """Signals of the frame and the values that they have where this is the member that is meant (a signal
+    that
+    carries a whole row in turn is one fact for each member)."""
+    by_battery: bool = False
+    """It is sent by one that also sends values of a battery, or the whole DBC is of one."""
 
     @property
     def name(self) -> str:
@@ -117,10 +135,7 @@ class Fact:
     @cached_property
     def unit(self) -> tuple[str, float] | None:
         """Dimension and factor of its unit."""
-        known = unit_of(self.signal.unit)
-        if known is not None and known[0] == "k" and (self.signal.unit or "").strip() == "K":
-            return known
-        return known
+        return unit_of(self.signal.unit)
 
     @property
     def dimension(self) -> str:
@@ -200,6 +215,22 @@ class Fact:
         """Short enough for a state."""
         return self.bits <= 2
 
+    @cached_property
+    def is_enumeration(self) -> bool:
+        """Its values have names: it is a state, not a number."""
+        named = [raw for raw, label in self.choices.items() if not _NO_VALUE.search(label)]
+        return len(named) >= 3 and (self.bits <= 8 or not self.dimension)
+
+    @cached_property
+    def no_value_codes(self) -> tuple[int, ...]:
+        """Raw values that its value table calls no value."""
+        return tuple(sorted(raw for raw, label in self.choices.items() if _NO_VALUE.search(label)))
+
+    @cached_property
+    def of_pack(self) -> bool:
+        """Its message or its name speaks of a battery."""
+        return self.by_battery or bool({"pack", "cell", "module"} & (self.said | self.around))
+
 
 def _multiplexing(message: Any, signal: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
     by_name = {other.name: other for other in message.signals}
@@ -220,8 +251,11 @@ def _multiplexing(message: Any, signal: Any) -> tuple[tuple[str, tuple[int, ...]
 def collect_facts(messages: Iterable[Any]) -> list[Fact]:
     """Give the facts of every signal that carries a value (multiplexers and containers left out)."""
     facts = []
+    messages = list(messages)
+    senders, whole = _batteries(messages)
     for message in messages:
-        if message.is_container or message.name == "VECTOR__INDEPENDENT_SIG_MSG":
+        by_battery = whole or bool(senders & set(message.senders or ()))
+        if message.is_container or message.name.upper() == "VECTOR__INDEPENDENT_SIG_MSG":
             continue
         levels = {signal.name: _multiplexing(message, signal) for signal in message.signals}
         pages: set[tuple[tuple[str, int], ...]] = set()
@@ -232,8 +266,48 @@ def collect_facts(messages: Iterable[Any]) -> list[Fact]:
                     for value in own[-1][1]
                 }
         facts += [
-            Fact(message, signal, levels[signal.name], max(1, len(pages)))
+            Fact(message, signal, levels[signal.name], max(1, len(pages)), by_battery=by_battery)
             for signal in message.signals
             if not signal.is_multiplexer
         ]
     return facts
+
+
+def _batteries(messages: list[Any]) -> tuple[set[str], bool]:
+    """Give who sends values of a battery, and whether the whole DBC is of one."""
+    senders: dict[str, int] = {}
+    sent: dict[str, int] = {}
+    of_pack = foreign = 0
+    cells = False
+    for message in messages:
+        around = concepts(message.name) | concepts(" ".join(message.senders or ()))
+        own = set(message.senders or ()) - {"Vector__XXX", "XXX"}
+        names = [
+            concepts(signal.name) | ({"voltage"} if (unit_of(signal.unit) or ("",))[0] == "v" else set())
+            for signal in message.signals[:64]
+        ]
+        speaks = any(
+            {"cell", "voltage"} <= said | around and "flag" not in said and not said & {"foreign", "motor"}
+            for said in names
+        )
+        cells |= speaks
+        for name in own:
+            sent[name] = sent.get(name, 0) + 1
+            senders[name] = senders.get(name, 0) + speaks
+        of_pack += bool({"pack", "cell", "module"} & around)
+        foreign += bool({"motor", "foreign"} & around)
+    # a sender of nearly everything is the car, or the editor's default
+    own = {
+        name
+        for name, count in senders.items()
+        if count and (sent[name] < 0.6 * len(messages) or len(messages) < 12)
+    }
+    whole = (
+        cells
+        and bool(messages)
+        and (
+            of_pack >= 0.5 * len(messages)
+            or (len(messages) < 80 and foreign < 0.1 * len(messages) and of_pack)
+        )
+    )
+    return own, bool(whole)

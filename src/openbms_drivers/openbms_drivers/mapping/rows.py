@@ -61,6 +61,7 @@ class Entry:
     repeat: dict[str, tuple[int, int]]
     first_index: int
     count: int
+    selected_by: dict[str, str] = field(default_factory=dict)
 
 
 def find_rows(facts: Sequence[Fact]) -> list[Row]:
