@@ -474,6 +474,9 @@ class SiteMeter:
     phase_voltage_v: FloatArray
     phase_current_a: FloatArray
     frequency_hz: float
+    inverter_power_w: float
+    pv_power_w: float
+    load_power_w: float
     energy_imported_wh: float
     energy_exported_wh: float
     meter: str
@@ -488,6 +491,8 @@ class GridEvent:
     kind: int
     charge_power_w: float
     discharge_power_w: float
+    import_power_w: float
+    export_power_w: float
     source: str
     reason: str
     valid_for_s: float

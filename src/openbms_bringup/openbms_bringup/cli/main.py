@@ -323,5 +323,13 @@ def can(context: typer.Context) -> None:
     commands(args=context.args, prog_name="openbms can")
 
 
+@app.command(context_settings=_PASS_ON, add_help_option=False)
+def site(context: typer.Context) -> None:
+    """Site: find meters and inverters that speak SunSpec over Modbus TCP, without ROS."""
+    from openbms_bringup.cli.site import site as commands
+
+    commands(args=context.args, prog_name="openbms site")
+
+
 if __name__ == "__main__":
     app()
