@@ -18,6 +18,9 @@ import socket
 import struct
 from typing import Any
 
+import openbms_core.light_can  # noqa: F401  # before any other import of python-can
+
+# isort: split
 from can.interfaces.socketcan import constants
 from can.interfaces.socketcan.socketcan import build_bcm_header, build_can_frame, create_bcm_socket
 

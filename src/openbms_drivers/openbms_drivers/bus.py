@@ -17,8 +17,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import can
-
+from openbms_core.light_can import can
 from openbms_drivers.broadcast_manager import BroadcastManager
 from openbms_drivers.bus_health import explain_failure
 from openbms_drivers.frame import BIT_RATE_SWITCH, ERROR, EXTENDED, FD, REMOTE, Frame

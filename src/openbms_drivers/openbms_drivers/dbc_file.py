@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openbms_core.light_can  # noqa: F401  # cantools imports python-can as well
+
+# isort: split
 import cantools
 
 from openbms_core.config_file import ConfigError

@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import can
 import serial
 
 from openbms_core.config_file import ConfigError
+from openbms_core.light_can import can
 from openbms_core.pack import LoadedPack
 from openbms_drivers.bus import Bus, BusError
 from openbms_drivers.frame import Frame

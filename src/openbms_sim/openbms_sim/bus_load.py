@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import openbms_core.light_can  # noqa: F401  # cantools imports python-can as well
+
+# isort: split
 import cantools.database
 
 __all__ = ["bus_load", "worst_case_bits"]

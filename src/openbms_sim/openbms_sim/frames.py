@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import openbms_core.light_can  # noqa: F401  # cantools imports python-can as well
+
+# isort: split
 import cantools.database
 
 from openbms_core.frame_integrity import checksum

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import can
-
+from openbms_core.light_can import can
 from openbms_sim.arbitration import ERROR_FLAG
 from openbms_sim.can_hub import CanHub
 from openbms_sim.faults import Injections, bus

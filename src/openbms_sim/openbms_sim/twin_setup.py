@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import can
-
 from openbms_core.config_file import ConfigError
+from openbms_core.light_can import can
 from openbms_core.pack import LoadedPack
 from openbms_core.resources import find_resource
 from openbms_core.types import State

@@ -10,6 +10,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+import openbms_core.light_can  # noqa: F401  # isotp imports python-can as well
+
+# isort: split
 import isotp
 
 from openbms_core.pack_polls import Poll
