@@ -52,7 +52,9 @@ def told() -> dict[str, Any]:
     return run(DATA / "drive.candump.log.gz", "--pack", PACK, "--json")
 
 
-@pytest.mark.parametrize("name", ["drive.asc", "drive.blf", "drive.trc", "drive.csv", "drive.savvycan.csv"])
+@pytest.mark.parametrize(
+    "name", ["drive.asc", "drive.blf", "drive.trc", "drive.csv", "drive.savvycan.csv", "drive.mf4"]
+)
 def test_the_same_traffic_gives_the_same_verdicts_out_of_every_format(
     name: str, told: dict[str, Any]
 ) -> None:

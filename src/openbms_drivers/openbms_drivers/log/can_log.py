@@ -32,6 +32,8 @@ __all__ = ["LONGEST_SILENCE_S", "CanLog"]
 LONGEST_SILENCE_S = 60.0
 """A longer silence of the log is shortened to this: everything is old by then, a day has a million scans."""
 _CENSUS_FRAMES = 20_000
+_MOST_PER_S = 50_000
+"""Frames: those of CAN FD at 8 Mbit/s take more than 20 us."""
 _SINCE_1970_S, _YEAR_10000_S = 5e8, 253_402_300_800.0
 """Times between these are dates (from 1985 on), below they count from the beginning of the log."""
 _KNOWN = "candump (also .gz), ASC, BLF, MF4, TRC, CSV of python-can or SavvyCAN, SQLite of python-can"
@@ -65,6 +67,8 @@ class CanLog:
         Time of the first frame since 1970 [s]; None where the log counts from its own beginning.
     went_back, longest_back_s : int, float
         How often a time lay before the one before it, and by how much at most [s].
+    duration_s : float
+        Time of the last frame [s].
     left_out : int
         Lines before the first frame that are none.
     silences, silence_s : int, float
@@ -85,6 +89,7 @@ class CanLog:
         self.went_back, self.longest_back_s = 0, 0.0
         self.silences, self.silence_s = 0, 0.0
         self.left_out = 0
+        self.duration_s = 0.0
         self._chosen, self._knows = channel is not None, knows
         self.kind = _kind(path)
 
@@ -181,7 +186,7 @@ class CanLog:
                 self.silence_s += left_out_s
                 skipped_s = round(skipped_s + left_out_s, 6)
                 monotonic_s = round(last_s + LONGEST_SILENCE_S, 6)
-            last_s = monotonic_s
+            last_s = self.duration_s = monotonic_s
             yield Frame(identifier, data, flags, monotonic_s, at_s)
 
     def told(self) -> list[str]:
@@ -197,6 +202,11 @@ class CanLog:
             notes.append(f"{self.left_out} lines before the first frame are no frames and were left out")
         if self.went_back:
             notes.append(f"time goes back {self.went_back} times, by {self.longest_back_s:.6f} s at most")
+        if self.duration_s > 0.0 and self.channels[self.channel] > _MOST_PER_S * max(self.duration_s, 0.02):
+            notes.append(
+                f"{self.channels[self.channel]} frames in {self.duration_s:.3f} s are more than any bus "
+                "carries: the times of this file seem to have another unit than those of its format"
+            )
         if self.silences:
             notes.append(
                 f"{self.silences} silences longer than {LONGEST_SILENCE_S:g} s were shortened to that, by "

@@ -18,10 +18,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import can
-from can.util import dlc2len
-
 from openbms_core.config_file import ConfigError
+from openbms_core.light_can import can, mf4_reader
 from openbms_drivers.frame import BIT_RATE_SWITCH, ERROR, EXTENDED, FD, REMOTE
 from openbms_drivers.log.logged import LineError, Logged, checked
 from openbms_drivers.log.source import LogLines, open_log_file
@@ -109,7 +107,10 @@ def _logged(message: Any, add: int) -> Logged:
 
 def _announced(message: Any, kind: str) -> int:
     """Give how many bytes a line says that it has; of CAN FD a .trc gives the code of the length."""
-    return int(dlc2len(message.dlc) if message.is_fd and kind == "trc" else message.dlc)
+    if message.is_fd:
+        return int(can.util.dlc2len(message.dlc) if kind == "trc" else message.dlc)
+    # a classical frame may have a length code of 9 to 15, with 8 bytes; one with more is of CAN FD after all
+    return int(message.dlc) if len(message.data) > 8 else min(int(message.dlc), 8)
 
 
 def text_log(lines: LogLines, kind: str) -> Iterator[Logged]:
@@ -201,4 +202,4 @@ class BinaryLog:
         if importlib.util.find_spec("asammdf") is None:
             raise ConfigError(f"{self._path}: {_MF4_MISSING}.")
         with open_log_file(self._path) as file:
-            return can.MF4Reader(BytesIO(file.read()))
+            return mf4_reader()(BytesIO(file.read()))

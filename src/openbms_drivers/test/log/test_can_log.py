@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import sqlite3
 from pathlib import Path
 
@@ -34,8 +33,6 @@ def written(folder: Path, text: str, name: str = "x.log") -> Path:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_format_gives_the_same_frames(name: str) -> None:
-    if name.endswith("mf4") and importlib.util.find_spec("asammdf") is None:
-        pytest.skip("asammdf is not installed")
     found, log = frames(DATA / name)
     expected, reference = frames(DATA / "drive.candump.log.gz")
     assert log.kind == KINDS[name]
@@ -192,6 +189,25 @@ def test_savvycan_as_older_ones_write_it(mark: str, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_times_in_another_unit_are_noticed(tmp_path: Path) -> None:
+    rows = "".join(f"{5 * number},75A,FALSE,0,1,3,\n" for number in range(3000))
+    found, log = frames(written(tmp_path, "Time Stamp,ID,Extended,Bus,LEN,D1\n" + rows, "x.csv"))
+    assert len(found) == 3000
+    assert log.told() == [
+        "3000 frames in 0.015 s are more than any bus carries: the times of this file seem to have another "
+        "unit than those of its format"
+    ]
+
+
+def test_a_classical_frame_with_a_length_code_above_8(tmp_path: Path) -> None:
+    text = (
+        "date Mon Jan 1 10:00:00.000 am 2024\nbase hex  timestamps absolute\n"
+        "   1.000000 1  3FF             Tx   d D 55 AA 01 02 03 04 05 06\n   2.0 1  3FF   Tx   d 1 55\n"
+    )
+    found, _ = frames(written(tmp_path, text, "x.asc"))
+    assert [frame.data.hex() for frame in found] == ["55aa010203040506", "55"]
+
+
 def test_a_packed_blf_is_not_taken_for_one_that_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "drive.blf.gz").write_bytes(gzip.compress((DATA / "drive.blf").read_bytes()))
     found, log = frames(tmp_path / "drive.blf.gz")
@@ -312,7 +328,7 @@ def test_what_is_broken_is_said_with_file_and_line(text: str, said: str, tmp_pat
     ("name", "content", "said"),
     [
         ("a.blf", b"LOGG" + b"\x01" * 50, "cannot be read as BLF"),
-        ("a.mf4", b"MDF     4.10    " + b"\x00" * 80, "MF4|asammdf, which is not installed"),
+        ("a.mf4", b"MDF     4.10    " + b"\x00" * 80, "cannot be read as MF4"),
         ("a.db", b"SQLite format 3\0" + b"\x07" * 80, "cannot be read as DB"),
         ("a.gz", b"\x1f\x8b\x08\x00garbage", "cannot be unpacked"),
     ],
