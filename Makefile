@@ -1,7 +1,7 @@
 # OpenBMS: `make help` lists what there is. Everything installs itself into .venv; nothing is touched outside this folder.
 # A ROS 2 installation that is sourced in the shell (Jazzy or later) is used; without one, ROS 2 comes from PyPI wheels.
 .DEFAULT_GOAL := help
-.PHONY: accuracy help setup build run test test-unit test-system lint format bench bench-reaction bench-estimation fuzz faults campaign power-limits diagnosis mutation lock clean distclean
+.PHONY: accuracy help setup build run test test-unit test-system lint format bench bench-reaction bench-estimation fuzz hostile faults campaign power-limits diagnosis mutation lock clean distclean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -58,6 +58,9 @@ bench-estimation: build ## Measure the SoC filters' speed against filterpy and a
 
 fuzz: build ## Send a million random and mutated frames through driver and monitor
 	@exec $(ENV) python tests/support/frame_fuzz.py --output docs/validation/frame-fuzz.json $(FUZZ_ARGS)
+
+hostile: build ## Hostile frames and answers into every shipped pack, damaged DBCs and logs (HOSTILE_ARGS='--seconds 3600')
+	@exec $(ENV) python tests/support/hostile_run.py $(HOSTILE_ARGS)
 
 faults: build ## Put every case of the fault library into a running demo (half an hour; FAULTS_ARGS='cell_* --seed 1')
 	@exec $(ENV) python -m openbms_bringup.inject.run_library $(FAULTS_ARGS)
