@@ -160,11 +160,15 @@ def scan(
     found: list[Found] = []
     try:
         for number in units:
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r\033[Kunit {number} of {host}:{port} …")
             found.append(survey_unit(link, number, base, at_once))
             if not link.connects:
                 _refuse(f"{found[0].problems[0].removeprefix(f'unit {number}: ')}")
     finally:
         link.close()
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\033[K")
     there = [item for item in found if item.chain is not None]
     # a server that does not look at the unit id answers the same at each of them
     different: list[Found] = []
