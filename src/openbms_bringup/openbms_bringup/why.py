@@ -12,6 +12,7 @@ import time
 from enum import IntEnum
 from typing import Any
 
+from openbms_control.aggregation.limits import REASONS as AGGREGATE_REASONS
 from openbms_control.safety.limits import REASONS
 from openbms_core.faults import FAULT_BY_ID
 from openbms_core.types import FaultState, Level, State
@@ -39,6 +40,8 @@ def meaning(code: str) -> str:
     row = FAULT_BY_ID.get(detail if head == "fault" else code)
     if row is not None:
         return row.means
+    if head in AGGREGATE_REASONS:
+        return AGGREGATE_REASONS[head] + (f" ({detail})" if detail else "")
     if head in REASONS:
         return REASONS[head] + (f" ({detail})" if detail else "")
     return _OTHER_CODES.get(code, "")

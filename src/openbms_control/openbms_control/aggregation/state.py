@@ -154,14 +154,14 @@ def _inhibits(
 def aggregate_faults(views: Sequence[PackView], stops_all: Sequence[str] = STOPS_ALL) -> list[SaidFault]:
     """Give the faults of all packs, worst first; each says its pack, and keeps that pack's own cell number.
 
-    A safety fault of a pack that is off the bus opens that pack, not the whole: while another one is
-    connected it is said as a warning, so that nobody who reads the faults of the whole trips for it. What
-    endangers all (``stops_all``) is not lowered.
+    A safety fault of a pack that is off the bus, or on its way, opens that pack, not the whole: while another
+    one is connected it is said as a warning, so that nobody who reads the faults of the whole trips for it.
+    What endangers all (``stops_all``) is not lowered.
     """
     works = any(view.connected for view in views)
     found = []
     for view in views:
-        off = view.connection is Connection.OPEN
+        off = view.connection in (Connection.OPEN, Connection.MOVING)
         for fault in view.faults or ():
             lowered = works and off and fault.id not in stops_all
             found.append(
