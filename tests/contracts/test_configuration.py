@@ -16,9 +16,7 @@ from openbms_core.models.ecm import CellModel
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_resource
 from openbms_drivers.actuators.actuator_file import load_actuators
-from openbms_drivers.gateway.gateway_file import load_gateway
-from openbms_drivers.vehicle.inputs import INPUT_QUANTITIES
-from openbms_drivers.vehicle.outputs import OUTPUT_VALUES
+from openbms_drivers.vehicle.vehicle_file import load_vehicle
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "src" / "openbms_bringup" / "config"
@@ -100,7 +98,7 @@ def test_every_message_of_a_shipped_dbc_is_used_or_its_readme_says_why_not(path:
     """A DBC describes a device that others built, of which a pack file may need a part; that part is said."""
     used: set[str] = set()
     if (path.parent / "gateway.yaml").is_file():
-        device = load_gateway(str(path.parent / "gateway.yaml"), INPUT_QUANTITIES, OUTPUT_VALUES).file.device
+        device = load_vehicle(str(path.parent / "gateway.yaml")).file.device
         used |= {entry.message for entry in (*device.signals, *device.commands)}
     if (path.parent / "actuators.yaml").is_file():
         device = load_actuators(str(path.parent / "actuators.yaml")).file.device

@@ -25,16 +25,14 @@ def describe_gateway(path: Path, keys: set[str]) -> str:
     """
     # imported here: cantools takes a while, and a cell or system file does not need it
     from openbms_drivers.actuators.actuator_file import load_actuators
-    from openbms_drivers.gateway.gateway_file import load_gateway
     from openbms_drivers.gateway.peer import Peer
-    from openbms_drivers.vehicle.inputs import INPUT_QUANTITIES
-    from openbms_drivers.vehicle.outputs import OUTPUT_VALUES
+    from openbms_drivers.vehicle.vehicle_file import load_vehicle
 
     reference = str(path.absolute())
     if keys & _OF_ACTUATORS:
         gateway, kind = load_actuators(reference), "actuators"
     else:
-        gateway, kind = load_gateway(reference, INPUT_QUANTITIES, OUTPUT_VALUES), "a vehicle"
+        gateway, kind = load_vehicle(reference), "a vehicle"
     peer = Peer(gateway, "check", lambda now_s: {})
     device = gateway.file.device
     taken = dict.fromkeys(entry.to for entry in device.signals)

@@ -16,7 +16,6 @@ from pydantic import Field
 from openbms_core.config_file import (
     ConfigError,
     Integer,
-    Number,
     Positive,
     StrictModel,
     load_config,
@@ -85,8 +84,6 @@ class GatewayFile(StrictModel):
     device: GatewayDevice
     default_max_age_s: Positive = 0.3
     max_age_s_of: Annotated[dict[str, Positive], Field(alias="max_age_s")] = Field(default_factory=dict)
-    settings: dict[str, Number | bool | str] = Field(default_factory=dict)
-    """What belongs to one kind of gateway, such as how long it waits for a lost peer."""
 
     def sizes(self) -> dict[str, int]:
         """Give the number of values of each quantity."""
@@ -169,5 +166,24 @@ def load_gateway(
                     f"device.commands[{number}]: {signal.signal} wants '{signal.source}', which this gateway "
                     f"does not have. It has: {', '.join(sorted(outputs))}.",
                 )
+    _check_directions(gateway)
     Database(gateway.as_pack())  # a DBC that cannot be read is said here
     return gateway
+
+
+def _check_directions(gateway: LoadedGateway) -> None:
+    """Refuse a message that is sent twice, or by the peer as well."""
+    device = gateway.file.device
+    taken = {message for entry in device.signals for _, message, _, _ in entry.expanded()}
+    sent: set[str] = set()
+    for number, entry in enumerate(device.commands):
+        problem = "is read as well, so the peer sends it" if entry.message in taken else ""
+        if entry.message in sent:
+            problem = "is sent by another entry as well"
+        if problem:
+            raise gateway.error(
+                ("device", "commands", number),
+                f"device.commands[{number}]: message '{entry.message}' {problem}: nobody could tell the two "
+                "apart. Remove one of the two.",
+            )
+        sent.add(entry.message)

@@ -141,6 +141,12 @@ class Sender:
         if entry.counter is not None:
             _, counter = self._database.signal(message, entry.counter.signal, location, where)
             names.append(entry.counter.signal)
+            if entry.counter.modulo > counter.mask + 1:
+                raise self._database.error(
+                    location,
+                    f"{where}.counter: modulo {entry.counter.modulo} does not fit in the {counter.length} "
+                    f"bit of {message.name}.{entry.counter.signal}. Give {counter.mask + 1} or less.",
+                )
         if entry.checksum is not None:
             _, bits = self._database.signal(message, entry.checksum.signal, location, where)
             try:
@@ -150,6 +156,14 @@ class Sender:
                 raise self._database.error(
                     location, f"{where}.checksum: {message.name}.{entry.checksum.signal}: {error}."
                 ) from None
+        checked = [*names, *([] if entry.checksum is None else [entry.checksum.signal])]
+        if twice := sorted({name for name in checked if checked.count(name) > 1}):
+            raise self._database.error(
+                location, f"{where}: {message.name}.{twice[0]} is filled twice. Remove one of the two."
+            )
+        self._database.refuse_overlap(
+            message, dict.fromkeys(checked, location), dict.fromkeys(checked, where)
+        )
         base = {
             name: float(signal.raw_initial or 0) * float(signal.conversion.scale)
             + float(signal.conversion.offset)
@@ -180,6 +194,8 @@ class Sender:
         if bits.is_float:
             ends = (-3e38, 3e38)
         else:
+            if signal.unknown_raw is not None and not first <= signal.unknown_raw <= last:
+                raise ValueError(f"unknown_raw {signal.unknown_raw} is not within {first} to {last}")
             # what means unknown must not be reached by a value that is too large
             if signal.unknown_raw == last:
                 last -= 1

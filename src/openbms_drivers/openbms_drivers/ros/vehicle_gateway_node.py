@@ -7,21 +7,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from openbms_core.config_file import ConfigError
 from openbms_core.ros import convert, wire
 from openbms_core.ros.clocks import elapsed_s
 from openbms_core.ros.node_base import BmsNode, run_nodes
 from openbms_core.ros.state_folder import state_folder
 from openbms_core.types import State, VehicleInputs
-from openbms_drivers.gateway.gateway_file import load_gateway
 from openbms_drivers.gateway.gateway_loop import GatewayLoop
 from openbms_drivers.gateway.peer import Peer
 from openbms_drivers.ros.gateway_bus import GatewayBus, declare_bus
 from openbms_drivers.vehicle.crash import CrashLatch
 from openbms_drivers.vehicle.crash_file import CrashFile
-from openbms_drivers.vehicle.inputs import INPUT_QUANTITIES, read_inputs, stop_said, wanted_state
-from openbms_drivers.vehicle.outputs import OUTPUT_VALUES, VehicleOutputs
+from openbms_drivers.vehicle.inputs import read_inputs, stop_said, wanted_state
+from openbms_drivers.vehicle.outputs import VehicleOutputs
 from openbms_drivers.vehicle.requests import RequestKeeper
+from openbms_drivers.vehicle.vehicle_file import load_vehicle, lost_after_s
 from openbms_msgs.srv import RequestState
 
 __all__ = ["VehicleGatewayNode", "main"]
@@ -61,11 +60,8 @@ class VehicleGatewayNode(BmsNode):
     def configure(self) -> None:
         """Read the gateway file; refuse what does not fit."""
         self.require_real_time()
-        gateway = load_gateway(self.value("vehicle"), INPUT_QUANTITIES, OUTPUT_VALUES)
-        lost_after_s = gateway.file.settings.get("vehicle_lost_after_s", 1.0)
-        if isinstance(lost_after_s, bool | str) or lost_after_s < 0.0:
-            raise ConfigError(f"{gateway.path}: settings.vehicle_lost_after_s must be seconds, such as 1.0.")
-        self._requests = RequestKeeper(lost_after_s or math.inf)
+        gateway = load_vehicle(self.value("vehicle"))
+        self._requests = RequestKeeper(lost_after_s(gateway))
         self._outputs = VehicleOutputs()
         channel = self.value("vehicle_channel")
         self._peer = Peer(gateway, channel, self._outputs.values)

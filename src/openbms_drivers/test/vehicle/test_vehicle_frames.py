@@ -20,11 +20,11 @@ from openbms_core.types import (
     StateOfCharge,
     Validity,
 )
-from openbms_drivers.gateway.gateway_file import load_gateway
 from openbms_drivers.gateway.peer import Peer
 from openbms_drivers.vehicle.crash import CrashLatch
-from openbms_drivers.vehicle.inputs import INPUT_QUANTITIES, read_inputs, stop_said, wanted_state
+from openbms_drivers.vehicle.inputs import read_inputs, stop_said, wanted_state
 from openbms_drivers.vehicle.outputs import OUTPUT_VALUES, REASON_CODES, VehicleOutputs, fault_group
+from openbms_drivers.vehicle.vehicle_file import load_vehicle
 
 T = 1000.0
 
@@ -76,7 +76,7 @@ class Bench:
     """Gateway and VCU, frame by frame."""
 
     def __init__(self) -> None:
-        self.gateway = load_gateway(GATEWAY, INPUT_QUANTITIES, OUTPUT_VALUES)
+        self.gateway = load_vehicle(GATEWAY)
         self.outputs = VehicleOutputs()
         self.peer = Peer(self.gateway, "virtual:x", self.outputs.values)
         self.vcu = Vcu()
@@ -329,7 +329,7 @@ def write(folder: Path, text: str = OWN_MAP) -> str:
 
 def test_a_vcu_of_somebody_else_by_its_own_dbc_with_the_other_sign(tmp_path: Path) -> None:
     outputs = VehicleOutputs()
-    gateway = load_gateway(write(tmp_path), INPUT_QUANTITIES, OUTPUT_VALUES)
+    gateway = load_vehicle(write(tmp_path))
     peer = Peer(gateway, "virtual:x", outputs.values)
     outputs.set_scan(scan(), T)
     assert peer.frames_due(T) == [], "the state of charge is unknown and has no code: nothing is sent"
@@ -352,11 +352,21 @@ def test_a_vcu_of_somebody_else_by_its_own_dbc_with_the_other_sign(tmp_path: Pat
         ("message: Status", "message: State", "has no message 'State'"),
         ("dbc: vcu.dbc", "dbc: other.dbc", "no such file"),
         ("period_s: 0.02", "period: 0.02", "unknown key"),
+        ("name: somebody_elses", "name: x\nsettings: {vehicle_lost_after_s: soon}", "vehicle_lost_after_s"),
+        ("name: somebody_elses", "name: x\nsettings: {lost_after_s: 1.0}", "unknown key"),
+        ("unknown_raw: 0x7FFF", "unknown_raw: 0xFFFF", "unknown_raw 65535 is not within -32768 to 32767"),
+        ("signal: Percent,", "signal: Amps,", "Amps is filled twice"),
+        ("message: Status", "message: Wish", "is read as well"),
+        (
+            "period_s: 0.02\n",
+            "period_s: 0.02\n      counter: {signal: Percent, modulo: 512}\n",
+            "does not fit in the 8 bit",
+        ),
     ],
 )
 def test_errors_name_file_line_and_cure(tmp_path: Path, old: str, new: str, said: str) -> None:
     path = write(tmp_path, OWN_MAP.replace(old, new))
     with pytest.raises(ConfigError) as caught:
-        Peer(load_gateway(path, INPUT_QUANTITIES, OUTPUT_VALUES), "x", VehicleOutputs().values)
+        Peer(load_vehicle(path), "x", VehicleOutputs().values)
     assert said in str(caught.value)
     assert f"{path}:" in str(caught.value)
