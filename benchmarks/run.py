@@ -19,8 +19,8 @@ KEPT = HERE.parent / "docs" / "validation"
 def main() -> int:
     """Run the benchmarks one after the other; give the worst exit code."""
     # these take long or want their own arguments, and write their pages themselves
-    apart = ("run", "reaction_time", "soh_pack", "soh_windows", "estimation_speed")
-    own_page = ("can_throughput",)
+    apart = ("run", "reaction_time", "soh_pack", "soh_windows", "estimation_speed", "leaf_logs")
+    own_page = ("can_throughput", "isotp_polling")
     programs = {p.stem: p for p in sorted(HERE.glob("*.py")) if p.stem not in apart}
     names = sys.argv[1:] or list(programs)
     unknown = [name for name in names if name not in programs]
