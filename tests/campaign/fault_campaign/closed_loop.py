@@ -33,20 +33,28 @@ from openbms_control.safety.monitor import Decision, SafetyMonitor
 from openbms_control.safety.record import FaultRecord
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.resources import find_resource
-from openbms_core.types import ChargeCommand, PackMeasurement, PowerLimits, State, ThermalCommand
+from openbms_core.types import (
+    ChargeCommand,
+    PackMeasurement,
+    PowerLimits,
+    State,
+    StateOfCharge,
+    ThermalCommand,
+)
 from openbms_drivers.database import Database
 from openbms_drivers.frame import ERROR, Frame
 from openbms_drivers.pack_driver import PackDriver
 from openbms_estimation.soc.pack_estimator import PackSocEstimator
 from openbms_estimation.sop.pack_limiter import PackPowerLimiter
 from openbms_sim.arbitration import ERROR_FLAG
-from openbms_sim.device import CELLS, Switches
+from openbms_sim.device import Switches
 from openbms_sim.faults import Injections
 from openbms_sim.frames import Layout, layouts
 from openbms_sim.interface import Source
 from openbms_sim.plant.cell import Spread
 from openbms_sim.plant.pack import PackPlant
 from openbms_sim.twin import TICK_S, DigitalTwin
+from openbms_sim.twin_setup import pack_cell
 from openbms_sim.vehicle import Permission
 
 __all__ = ["ClosedLoop", "LoopSettings", "demo_pack"]
@@ -84,6 +92,8 @@ class LoopSettings:
         How far the cells differ.
     hop_s : tuple of float
         Shortest and longest time of a message between two processes.
+    pack : str
+        Pack file, by name or path; on the device of the twin.
     """
 
     soc: float = 0.6
@@ -93,6 +103,7 @@ class LoopSettings:
     estimator: bool = True
     spread: Spread = field(default_factory=Spread)
     hop_s: tuple[float, float] = (0.0003, 0.004)
+    pack: str = "demo_96s_nmc"
 
 
 class ClosedLoop:
@@ -115,6 +126,8 @@ class ClosedLoop:
         What has happened so far.
     decision : Decision or None
         The last one.
+    soc : StateOfCharge or None
+        The last estimate, where the estimator runs.
     """
 
     def __init__(
@@ -126,7 +139,7 @@ class ClosedLoop:
         record: FaultRecord | None = None,
     ) -> None:
         self.settings = settings
-        self.pack, self._database, messages = demo_pack()
+        self.pack, self._database, messages = demo_pack(settings.pack)
         self._random = random.Random(settings.seed)
         self._load = load or NoLoad()
         plugged = settings.target is State.CHARGE
@@ -135,11 +148,12 @@ class ClosedLoop:
             messages,
             source
             or PackPlant(
-                CELLS,
+                self.pack.file.topology.cell_count,
                 soc=settings.soc,
                 ambient_degc=settings.ambient_degc,
                 seed=settings.seed,
                 spread=settings.spread,
+                cell=pack_cell(self.pack),
             ),
             load=self._load_a,
             seed=settings.seed,
@@ -175,6 +189,7 @@ class ClosedLoop:
             valid_for_s=3.0,
         )
         self._estimators: tuple[PackSocEstimator, PackPowerLimiter] | None = None
+        self.soc: StateOfCharge | None = None
         self.decision: Decision | None = None
         self.monitor: SafetyMonitor
         self.driver: PackDriver
@@ -309,7 +324,8 @@ class ClosedLoop:
         limits: PowerLimits | None = _GENEROUS
         if self._estimators is not None:
             soc, limiter = self._estimators
-            limits = limiter.step(scan, soc.step(scan))
+            self.soc = soc.step(scan)
+            limits = limiter.step(scan, self.soc)
         if limits is not None:
             self._after(at_s + 0.002 + self._hop(), self._limits_arrive, limits)
         if at_s - self._thermal_at_s >= 1.0:
@@ -318,7 +334,8 @@ class ClosedLoop:
             self._after(at_s + self._hop(), self._to_monitor, self._take_thermal)
         if self.settings.target is State.CHARGE and self.decision is not None:
             charge_a = self.decision.limits.charge_current_a
-            maximum_v = CELLS * self.pack.file.limits.cell_voltage_max_v.operating
+            cells = self.pack.file.topology.cells_in_series
+            maximum_v = cells * self.pack.file.limits.cell_voltage_max_v.operating
             command = ChargeCommand(charge_a > 0.0, maximum_v, charge_a, "campaign", 1.0)
             self._after(at_s + 0.003, lambda due_s: self.driver.encoder.arbiter.set_charge(command, due_s))
 

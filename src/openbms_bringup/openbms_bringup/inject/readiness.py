@@ -45,7 +45,9 @@ def prepare(system: RemoteSystem, given: Given, timeout_s: float = _READY_S) -> 
     NotReadyError
         It was not reached in time; the text says what stands in the way.
     """
-    if system.parameter("twin", "source") != "plant":
+    truth = system.truth()
+    # what the twin chose itself is in what it publishes
+    if (truth.source if truth is not None else system.parameter("twin", "source")) != "plant":
         raise NotReadyError("the twin replays a recorded test: an operating point needs source: plant")
     if given.clock not in ("system", system.clock):
         raise NotReadyError(f"the processes must take their time from another clock ({given.clock})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from openbms_bringup.inject.case import Case, Twin
+from openbms_bringup.inject.fit_to_pack import fit_to_pack
 from openbms_bringup.inject.hands import Hands
 from openbms_bringup.inject.library import drawn
 from openbms_bringup.inject.outcome import Outcome, Trace, complete, judge
@@ -17,7 +19,7 @@ from openbms_bringup.inject.readiness import NotReadyError, prepare, recover
 from openbms_bringup.ros.remote_system import RemoteSystem
 from openbms_core.config_file import ConfigError
 from openbms_core.faults import FaultRow, fault_rows
-from openbms_core.pack import load_pack
+from openbms_core.pack import PackFile, load_pack
 from openbms_sim.faults import FAULTS
 
 __all__ = ["NotReadyError", "follow", "pack_rows", "prepare", "recover", "run_case"]
@@ -56,11 +58,19 @@ def pack_rows(system: RemoteSystem) -> dict[str, FaultRow]:
     """Give the rows that the system's pack monitors, with its own timing, by identifier."""
     known = _ROWS.get(system)
     if known is None:
-        pack = load_pack(str(system.parameter("safety_monitor", "pack") or "demo_96s_nmc"))
-        known = _ROWS[system] = {row.id: row for row in fault_rows(pack.file)}
+        known = _ROWS[system] = {row.id: row for row in fault_rows(_pack_of(system))}
     return known
 
 
+def _pack_of(system: RemoteSystem) -> PackFile:
+    known = _PACKS.get(system)
+    if known is None:
+        known = load_pack(str(system.parameter("safety_monitor", "pack") or "demo_96s_nmc")).file
+        _PACKS[system] = known
+    return known
+
+
+_PACKS: WeakKeyDictionary[RemoteSystem, PackFile] = WeakKeyDictionary()
 _ROWS: WeakKeyDictionary[RemoteSystem, dict[str, FaultRow]] = WeakKeyDictionary()
 """Of each system; its pack does not change while it runs."""
 
@@ -193,6 +203,8 @@ def run_case(
     Outcome
     """
     values: dict[str, Any] = {}
+    with contextlib.suppress(ConfigError):  # a pack that cannot be read is told of below
+        case = fit_to_pack(case, _pack_of(system))
     if rng is not None:
         case, values = drawn(case, rng)
     values = {**case.given.model_dump(include={"state", "current_a", "soc", "temperature_degc"}), **values}

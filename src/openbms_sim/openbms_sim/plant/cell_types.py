@@ -23,6 +23,9 @@ __all__ = ["CHEMISTRIES", "CellType", "cell_type"]
 
 FloatArray = NDArray[np.float64]
 
+_ROUNDING = 1e-3
+"""Cells whose capacities differ by less are the same."""
+
 
 @dataclass(frozen=True)
 class CellType:
@@ -54,10 +57,10 @@ class CellType:
         CellType
         """
         larger = capacity_ah / self.electrical.capacity_ah
-        electrical = self.electrical.scaled(capacity_ah * parallel)
         thermal = self.thermal if coolant else _in_air(self.thermal)
-        if larger == 1.0 and parallel == 1:
+        if abs(larger - 1.0) < _ROUNDING and parallel == 1:
             return replace(self, thermal=thermal)
+        electrical = self.electrical.scaled(capacity_ah * parallel)
         runaway = replace(
             self.runaway,
             reaction_j=self.runaway.reaction_j * larger * parallel,
