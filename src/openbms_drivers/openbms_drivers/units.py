@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["unit_warning"]
+__all__ = ["unit_warning", "units_each"]
 
 _UNITS: dict[str, tuple[str, float]] = {
     "v": ("v", 1.0), "volt": ("v", 1.0), "mv": ("v", 1e-3), "kv": ("v", 1e3),
@@ -19,6 +19,20 @@ _UNITS: dict[str, tuple[str, float]] = {
 }  # fmt: skip
 _DIMENSIONS = ("m3_per_s", "degc", "ohm", "ah", "pa", "v", "a", "w")
 _SHARES = ("reported_soc", "actuator_feedback")
+
+
+def units_each(quantity: str, unit: str | None) -> float | None:
+    """Give how many of a DBC's unit one of a quantity's unit is: 1000 for mA and a quantity in _a.
+
+    Returns
+    -------
+    float or None
+        None where the unit is unknown here, or is another dimension's.
+    """
+    known = _UNITS.get((unit or "").strip().lower())
+    if known is None or not quantity.endswith(f"_{known[0]}"):
+        return None
+    return 1.0 / known[1]
 
 
 def unit_warning(quantity: str, unit: str | None, scale: float) -> str | None:

@@ -13,6 +13,7 @@ from openbms_drivers.frame import BIT_RATE_SWITCH, EXTENDED, FD, Frame
 from openbms_drivers.frame_checksum import FrameChecksum
 from openbms_drivers.gateway.gateway_file import LoadedGateway, OutputMessage, OutputSignal
 from openbms_drivers.message_packer import MessagePacker
+from openbms_drivers.units import units_each
 
 __all__ = ["Sender", "Values"]
 
@@ -205,6 +206,8 @@ class Sender:
             if signal.source is not None and signal.source.endswith(_MAGNITUDES):
                 step = (scale, offset)
         lowest, highest = min(ends), max(ends)
+        if step is not None:
+            _check_limit(signal, found.unit)
         if step is not None and not lowest <= signal.offset <= highest:
             raise ValueError(
                 f"a limit of zero is {signal.offset:g} there, but the signal reaches from {lowest:g} to "
@@ -280,3 +283,18 @@ class Sender:
             bits, own = outgoing.check
             data = bits.insert(data, own.compute(data))
         return data
+
+
+def _check_limit(signal: OutputSignal, unit: str | None) -> None:
+    """Refuse what would say more than the limit (ValueError)."""
+    if signal.offset:
+        raise ValueError(
+            f"offset is {signal.offset:g}, so a limit of zero would be sent as that: remove it (an offset of "
+            "the DBC counts by itself)"
+        )
+    each = units_each(signal.source or "", unit)
+    if each is not None and abs(signal.scale) > 1.001 * each:
+        raise ValueError(
+            f"scale is {signal.scale:g} for [{unit}], so more than the limit would be sent: give {each:g}, "
+            "or less"
+        )

@@ -135,3 +135,21 @@ def test_the_last_frames_do_not_wait_for_their_period(tmp_path: Path) -> None:
     made = sender(tmp_path)
     made.frames_due(values(100.0), T)
     assert len(made.farewell(values(0.0), T + 0.01)) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "source: charge_current_limit_a}",
+            "source: charge_current_limit_a, scale: 2.0}",
+            "more than the limit",
+        ),
+        ("source: charge_current_limit_a}", "source: charge_current_limit_a, offset: 5.0}", "offset is 5"),
+    ],
+)
+def test_a_map_that_says_more_than_the_limit_is_refused(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"own\.yaml:\d+: .*{said}"):
+        sender(tmp_path, MAP.replace(old, new, 1))
