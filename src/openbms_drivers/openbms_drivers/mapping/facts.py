@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from openbms_drivers.database import multiplexing
 from openbms_drivers.mapping.words import concepts
 
 __all__ = ["Fact", "collect_facts", "cycle_of", "unit_of"]
@@ -232,22 +233,6 @@ class Fact:
         return self.by_battery or bool({"pack", "cell", "module"} & (self.said | self.around))
 
 
-def _multiplexing(message: Any, signal: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    by_name = {other.name: other for other in message.signals}
-    levels: list[tuple[str, tuple[int, ...]]] = []
-    seen = {signal.name}
-    while signal.multiplexer_ids:
-        name = signal.multiplexer_signal or next(
-            (other.name for other in message.signals if other.is_multiplexer), None
-        )
-        if name is None or name in seen or name not in by_name:
-            break
-        seen.add(name)
-        levels.append((name, tuple(int(value) for value in signal.multiplexer_ids)))
-        signal = by_name[name]
-    return tuple(reversed(levels))
-
-
 def collect_facts(messages: Iterable[Any]) -> list[Fact]:
     """Give the facts of every signal that carries a value (multiplexers and containers left out)."""
     facts = []
@@ -257,7 +242,7 @@ def collect_facts(messages: Iterable[Any]) -> list[Fact]:
         by_battery = whole or bool(senders & set(message.senders or ()))
         if message.is_container or message.name.upper() == "VECTOR__INDEPENDENT_SIG_MSG":
             continue
-        levels = {signal.name: _multiplexing(message, signal) for signal in message.signals}
+        levels = {signal.name: multiplexing(message, signal) for signal in message.signals}
         pages: set[tuple[tuple[str, int], ...]] = set()
         for own in levels.values():
             if own:

@@ -14,6 +14,9 @@ Floats = NDArray[np.float64]
 NEEDED_CHANGES = 8
 NEEDED_AGREEMENT = 0.8
 _NEEDED_CORRELATION = 0.35
+_LAG = 3
+"""A change is taken over so many pieces of time: one in the middle of a piece, or a voltage that comes late, then
+counts whole in most of them."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,9 @@ def sign_by_voltage(current_t: Floats, current: Floats, voltage_t: Floats, volta
 
     Notes
     -----
-    Both are averaged over equal pieces of time, long enough for two values of each. From piece to piece the
-    current
-    must change by a twentieth of its range at least; the change of voltage over it is a resistance, whose
-    sign is the
-    sign of the current. Changes of voltage below a quarter of its smallest step are left out.
+    Both are averaged over equal pieces of time, long enough for two values of each. Over three pieces the
+    current must change by a twentieth of its range at least; the change of voltage over it is a resistance,
+    whose sign is the sign of the current. Changes of voltage below a quarter of its smallest step are left out.
     """
     nothing = np.nan
     if len(current) < 4 or len(voltage) < 4:
@@ -94,14 +95,14 @@ def sign_by_voltage(current_t: Floats, current: Floats, voltage_t: Floats, volta
     swing = float(high - low)
     steps = np.diff(np.unique(voltage))
     quantum = float(steps.min()) if len(steps) else 0.0
-    d_amps, d_volts = np.diff(amps), np.diff(volts)
+    d_amps, d_volts = amps[_LAG:] - amps[:-_LAG], volts[_LAG:] - volts[:-_LAG]
     usable = np.isfinite(d_amps) & np.isfinite(d_volts) & (np.abs(d_amps) >= max(0.05 * swing, 1e-9))
     if swing <= 0.0 or not usable.any():
         return SignVerdict(0, 0, 0.0, nothing, f"the current hardly changes ({low:g} to {high:g} A)")
     d_amps, d_volts = d_amps[usable], d_volts[usable]
     told = np.abs(d_volts) >= max(0.25 * quantum, 1e-6)
     d_amps_t, d_volts_t = d_amps[told], d_volts[told]
-    changes = len(d_amps_t)
+    changes = len(d_amps_t) // _LAG
     if changes < NEEDED_CHANGES:
         return SignVerdict(
             0, changes, 0.0, nothing,

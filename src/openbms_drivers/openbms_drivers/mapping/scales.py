@@ -187,6 +187,8 @@ def _share(fact: Fact, seen: float | None) -> Scaling:
                                      f"{fact.reach[1]:g}: "
                            "taken as a share of 1")  # fmt: skip
         return Scaling(factor)
+    if fact.signal.maximum is not None and fact.signal.maximum == 1 and fact.signal.conversion.scale <= 0.01:
+        return Scaling()
     high = fact.reach[1]
     if seen is not None and seen > 0.0:
         scale = next(scale for scale in (1.0, 0.01, 1e-3, 1e-4, 1e-5) if seen * scale <= 1.1 or scale == 1e-5)

@@ -320,6 +320,7 @@ def _location(fact: Fact) -> tuple[str, str]:
                     "auslass",
                     "ausgang",
                     "return",
+                    "austritt",
                 }
                 inlet = named & {
                     "in",
@@ -330,6 +331,7 @@ def _location(fact: Fact) -> tuple[str, str]:
                     "inflow",
                     "eingang",
                     "einlass",
+                    "eintritt",
                 }
                 return ("coolant_out" if out else "coolant_in"), (
                     "" if out or inlet else "inlet or outlet is not said"

@@ -119,31 +119,9 @@ _ADJECTIVES = frozenset(
 _LONG = frozenset(word for word in CONCEPTS if len(word) >= 3) | _ADJECTIVES
 _LETTERS = frozenset("uvit")
 _MEASURED = frozenset(
-    [
-        "bat",
-        "batt",
-        "batterie",
-        "battery",
-        "cell",
-        "cells",
-        "zelle",
-        "zellen",
-        "zell",
-        "pack",
-        "min",
-        "max",
-        "sum",
-        "hv",
-        "string",
-        "akku",
-        "ist",
-        "modul",
-        "module",
-        "coolant",
-        "link",
-        "zwischenkreis",
-    ]
-)
+    ("bat", "batt", "batterie", "battery", "cell", "cells", "zelle", "zellen", "zell", "pack", "min", "max", "sum",
+     "hv", "string", "akku", "ist", "modul", "module", "coolant", "link", "zwischenkreis")
+)  # fmt: skip
 """What may stand behind the letter of a measured quantity, as in ``ubat``."""
 
 
@@ -191,13 +169,20 @@ def words(name: str) -> tuple[str, ...]:
             result.append(low)
         else:
             result += _segmented(low) or (low,)
+    for at in range(len(result) - 2):
+        if result[at + 1] == "of" and f"{result[at]}of{result[at + 2]}" in CONCEPTS:
+            result[at : at + 3] = [f"{result[at]}of{result[at + 2]}", "", ""]
+    result = [word for word in result if word]
     joined = []
     skip = False
     for here, following in zip(result, [*result[1:], ""], strict=False):
         if skip:
             skip = False
             continue
-        if here == "d" and "charge" in CONCEPTS.get(following, frozenset()):
+        if f"{here}{following}" in CONCEPTS and not {here, following} & CONCEPTS.keys():
+            joined.append(here + following)  # syllables, as in DianYa
+            skip = True
+        elif here == "d" and "charge" in CONCEPTS.get(following, frozenset()):
             joined.append("dchg")
             skip = True
         elif following and f"{here}{following}" in (
