@@ -125,7 +125,7 @@ def check(
 
 
 @app.command()
-def schema(kind: Annotated[str, typer.Argument(help="pack, cell, system or faults")]) -> None:
+def schema(kind: Annotated[str, typer.Argument(help="pack, cell, system, faults or site")]) -> None:
     """Print the JSON schema of a configuration file, for editors."""
     from openbms_bringup.check import models
 

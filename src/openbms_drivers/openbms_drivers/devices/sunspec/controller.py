@@ -145,7 +145,7 @@ class InverterController:
             reading = snapshot.fresh((number,), self._monotonic_s(), self._max_age_s)
             if reading is None:
                 problem = problem or f"model {number} is not read freshly: {snapshot.problem}"
-            elif number != there[-1] and not (reading.values.has("WSet") or reading.values.has("WSetPct")):
+            elif number != there[-1] and not _complete(reading.values):
                 continue
             else:
                 return reading.values
@@ -206,3 +206,9 @@ class InverterController:
             self._released = True  # never taken over: nothing to give back
             return
         self._write(plan_release(self._control()), now_s)
+
+
+def _complete(values: Values) -> bool:
+    """Tell whether a model 704 has what a power with an expiry needs."""
+    setpoint = values.has("WSet") or values.has("WSetPct")
+    return setpoint and values.has("WSetEna") and values.has("WSetRvrtTms")
