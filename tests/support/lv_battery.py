@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -105,8 +106,18 @@ def charge(soc: float = 0.6543) -> StateOfCharge:
 
 def health(soh: float = 0.983) -> StateOfHealth:
     """Give a state of health."""
-    values: dict[str, Any] = dict.fromkeys(StateOfHealth.__dataclass_fields__, np.array([np.nan]))
-    values |= {"soh": soh, "energy_in_wh": 1_234_500.0, "energy_out_wh": 1_100_000.0}
+    empty = {
+        "NDArray[np.uint32]": np.zeros(1, np.uint32),
+        "float": np.nan,
+        "int": 0,
+        "str": "",
+        "list[str]": [],
+        "bool": False,
+    }
+    values: dict[str, Any] = {
+        field.name: empty.get(str(field.type), np.array([np.nan])) for field in fields(StateOfHealth)
+    }
+    values |= {"stamp_s": STAMP_S, "soh": soh, "energy_in_wh": 1_234_500.0, "energy_out_wh": 1_100_000.0}
     return StateOfHealth(**values)
 
 
