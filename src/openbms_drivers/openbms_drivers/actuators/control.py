@@ -12,11 +12,21 @@ from dataclasses import dataclass
 
 from openbms_core.actuation import LONGEST_VALID_S, ThermalDuties, thermal_duties
 from openbms_core.pack import PackFile
-from openbms_core.types import BmsStatus, ChargeCommand, FinalLimits, ThermalCommand, VehicleInputs
+from openbms_core.types import (
+    BmsStatus,
+    ChargeCommand,
+    FinalLimits,
+    State,
+    ThermalCommand,
+    VehicleInputs,
+)
 from openbms_drivers.actuators.actuator_file import Charger, Pilot
 from openbms_drivers.gateway.held import Held
 
 __all__ = ["ActuatorControl", "ChargeOrder", "voltage_cap_v"]
+
+_CHARGES = (State.CHARGE, State.CONNECTED)
+"""Regeneration may charge in DRIVE; a charger may not."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,7 @@ class ActuatorControl:
             return _off("expired")
         if (
             self.stopping
+            or state.state not in _CHARGES
             or not state.charge_allowed
             or state.zero_current_requested
             or not state.contactors_closed

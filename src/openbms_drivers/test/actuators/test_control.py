@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openbms_core.pack import LoadedPack
-from openbms_core.types import VehicleInputs
+from openbms_core.types import State, VehicleInputs
 from openbms_drivers.actuators.actuator_file import Charger, Pilot
 from openbms_drivers.actuators.control import ActuatorControl, voltage_cap_v
 
@@ -52,6 +52,10 @@ def test_it_charges_as_commanded_within_the_limits(control: ActuatorControl) -> 
 
 STATES = {
     "charging": ({}, True),
+    "storage": ({"state": State.CONNECTED}, True),
+    "driving": ({"state": State.DRIVE}, False),
+    "opening": ({"state": State.OPENING}, False),
+    "fault": ({"state": State.FAULT}, False),
     "no charging": ({"charge_allowed": False}, False),
     "zero current": ({"zero_current_requested": True}, False),
     "open contactors": ({"contactors_closed": False}, False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,40 @@ BO_ 291 Big: 8 BMS
  SG_ Limit : 11|12@0+ (0.5,0) [0|0] "A" VCU
  SG_ Percent : 31|8@0+ (0.4,0) [0|100] "%" VCU
  SG_ Shifted : 39|8@0+ (1,100) [0|0] "A" VCU
+"""
+STRANGE_DBC = """VERSION ""
+
+BS_:
+
+BU_: BMS VCU
+
+BO_ 300 Paged: 8 BMS
+ SG_ Page M : 0|8@1+ (1,0) [0|0] "" VCU
+ SG_ Zero m0 : 8|16@1+ (1,0) [0|0] "" VCU
+ SG_ Limit m1 : 8|16@1+ (0.1,0) [0|0] "A" VCU
+
+BO_ 301 Floating: 8 BMS
+ SG_ Limit : 0|32@1- (1,0) [0|0] "A" VCU
+ SG_ Soc : 32|32@1- (1,0) [0|0] "%" VCU
+
+SIG_VALTYPE_ 301 Limit : 1;
+SIG_VALTYPE_ 301 Soc : 1;
+"""
+STRANGE_MAP = """schema_version: 1
+name: strange
+device:
+  dbc: own.dbc
+  commands:
+    - message: Paged
+      period_s: 0.1
+      signals:
+        - {signal: Page, offset: 1.0}
+        - {signal: Limit, source: charge_current_limit_a}
+    - message: Floating
+      period_s: 0.1
+      signals:
+        - {signal: Limit, source: charge_current_limit_a}
+        - {signal: Soc, source: soc, scale: 100.0}
 """
 MAP = """schema_version: 1
 name: somebody_elses
@@ -153,3 +188,13 @@ def test_a_map_that_says_more_than_the_limit_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"own\.yaml:\d+: .*{said}"):
         sender(tmp_path, MAP.replace(old, new, 1))
+
+
+def test_a_page_of_a_multiplexed_message_and_floats(tmp_path: Path) -> None:
+    (tmp_path / "own.dbc").write_text(STRANGE_DBC)
+    (tmp_path / "own.yaml").write_text(STRANGE_MAP)
+    gateway = load_gateway(str(tmp_path / "own.yaml"), (), VALUES)
+    data = by_id(Sender(gateway, Database(gateway.as_pack())).frames_due(values(12.34), T))
+    assert data[300] == bytes((1, 123, 0, 0, 0, 0, 0, 0))
+    limit_a, percent = struct.unpack("<ff", data[301])
+    assert limit_a == pytest.approx(12.34, rel=1e-6) and percent == 50.0
