@@ -16,6 +16,7 @@ from openbms_drivers.devices.sunspec.link import LinkDownError, ModbusLink
 from openbms_drivers.devices.sunspec.models import INVERTER_MODELS, Values
 from openbms_drivers.devices.sunspec.ratings import grid_state, ratings
 from openbms_drivers.devices.sunspec.setpoint import Decision
+from openbms_drivers.devices.sunspec.site import Site
 from openbms_drivers.devices.sunspec.site_file import Inverter, load_site
 from openbms_drivers.devices.sunspec.survey import propose, survey_unit
 
@@ -42,7 +43,8 @@ def test_the_shipped_example_loads() -> None:
         ("unit: 200", "unit: 300", r"site.yaml:7: meters\[0\].unit: value 300"),
         ("role: grid", "role: grids", r"site.yaml:7: meters\[0\].role: value 'grids'"),
         ("30.0", "1.0", r"site.yaml:5: inverter.revert_after_s: value 1.0"),
-        ("unit: 200", "unit: 1", r"unit 1 of 10.0.0.5:502 stands there twice"),
+        ("unit: 200}", "unit: 1}\n  - {role: load, host: 10.0.0.5}", r"unit 1 of 10.0.0.5:502 stands there"),
+        ("unit: 200}", "unit: 2}\n  - {role: pv, host: 10.0.0.5}", r"unit 1 of 10.0.0.5:502 stands there"),
         ("role: grid", "role: pv", r"connection.import_max_w cannot be kept without a meter"),
         ("9000.0", "-1.0", r"site.yaml:8: connection.import_max_w: value -1.0"),
         ("  host: 10.0.0.5\n", '  host: "10.0.0.5; rm"\n', r"site.yaml:4: inverter.host"),
@@ -178,3 +180,30 @@ def test_no_device_however_mad_ends_the_thread_or_is_told_more_than_was_decided(
             assert abs(written) <= abs(power_w) * (1 + 1e-6) + 26.0  # 0.5 % are not worth a write
             assert written * power_w >= 0.0
     controller.stop(ratings({}, None, None))
+
+
+def test_an_inverter_and_the_meter_at_one_unit_id_are_two_devices(tmp_path: Path) -> None:
+    bank = Bank()
+    bank.add(1, {"Mn": "One", "SN": "1"})
+    bank.add(103, {"W": 900, "St": 4, "Evt1": 0}, {"W_SF": 0})
+    bank.add(203, {"W": -350}, {"W_SF": 0})
+    with SunspecServer({1: bank.end()}) as server:
+        link = ModbusLink("127.0.0.1", server.port, 2.0, time.monotonic)
+        text = propose("127.0.0.1", server.port, [survey_unit(link, 1)], quote=str)
+        link.close()
+        path = tmp_path / "site.yaml"
+        path.write_text(text, encoding="utf-8")
+        file, _ = load_site(str(path))
+        assert [(meter.role, meter.unit) for meter in file.meters] == [("grid", 1), ("pv", 1)]
+        site = Site(file, monotonic_s=time.monotonic, stamp_s=time.time)
+        site.start()
+        try:
+            end = time.monotonic() + 10.0
+            while time.monotonic() < end:
+                meter = site.meter(time.monotonic())[0]
+                if (meter.power_w, meter.pv_power_w) == (-350.0, 900.0):
+                    break
+                time.sleep(0.05)
+            assert (meter.power_w, meter.pv_power_w) == (-350.0, 900.0)
+        finally:
+            site.stop()

@@ -165,7 +165,7 @@ def plan_storage(
     power = values.power(values.model.point("InWRte"))
     raw = draft.raw("InWRte" if charging else "OutWRte")
     written_w = abs(raw) * 10.0 ** float(power if isinstance(power, int) else 0) / 100.0 * base_w
-    return draft.plan(written_w if charging else -written_w)
+    return draft.plan(written_w if charging else 0.0 - written_w)
 
 
 def plan_der(values: Values, ratings: Ratings, power_w: float, *, revert_after_s: float) -> Plan:
@@ -213,7 +213,7 @@ def plan_der(values: Values, ratings: Ratings, power_w: float, *, revert_after_s
     draft.add(WSetEna=1)
     power = values.power(values.model.point(setpoint))
     written = draft.raw(setpoint) * 10.0 ** float(power if isinstance(power, int) else 0)
-    return draft.plan(-(written if in_watts else written / 100.0 * ratings.maximum_w))
+    return draft.plan(0.0 - (written if in_watts else written / 100.0 * ratings.maximum_w))
 
 
 def plan_release(values: Values) -> Plan:

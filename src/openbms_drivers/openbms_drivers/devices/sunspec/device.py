@@ -20,11 +20,10 @@ from openbms_drivers.devices.sunspec.chain import (
 from openbms_drivers.devices.sunspec.link import LinkDownError, ModbusLink
 from openbms_drivers.devices.sunspec.models import INVERTER_MODELS, METER_MODELS, Values
 
-__all__ = ["INVERTER_FAST", "INVERTER_SLOW", "METER_FAST", "Identity", "Reading", "Snapshot", "SunspecDevice"]
+__all__ = ["INVERTER_FAST", "INVERTER_SLOW", "Identity", "Reading", "Snapshot", "SunspecDevice"]
 
 INVERTER_FAST = (123, 124, 704)
 INVERTER_SLOW = (120, 121, 122, 160, 702, 713, 802)
-METER_FAST = (*METER_MODELS, *INVERTER_MODELS)
 
 _SLOW_PERIOD_S = 30.0
 _FIRST_RETRY_S = 0.5

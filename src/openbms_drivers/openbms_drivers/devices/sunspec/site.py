@@ -12,7 +12,6 @@ from openbms_drivers.devices.sunspec.controller import InverterController
 from openbms_drivers.devices.sunspec.device import (
     INVERTER_FAST,
     INVERTER_SLOW,
-    METER_FAST,
     Reading,
     SunspecDevice,
 )
@@ -26,6 +25,14 @@ from openbms_drivers.devices.sunspec.site_file import Meter, SiteFile, Unit
 __all__ = ["Report", "Site"]
 
 _TURN_S = 0.05
+MODELS_OF_ROLE = {
+    "grid": METER_MODELS,
+    "load": METER_MODELS,
+    # one unit can hold an inverter and the meter of the connection: its solar power is the inverter's
+    "pv": (*INVERTER_MODELS, *METER_MODELS),
+}
+"""What measures the power of each role; the first that is there counts."""
+
 _SLOW_MAX_AGE_S = 90.0
 _EVENT_VALID_FOR_S = 5.0
 
@@ -43,6 +50,10 @@ class Report:
 class _Metered:
     meter: Meter
     device: SunspecDevice
+
+    def fresh(self, now_s: float, max_age_s: float) -> Reading | None:
+        """Give what was measured last, unless it is too old."""
+        return self.device.snapshot.fresh(MODELS_OF_ROLE[self.meter.role], now_s, max_age_s)
 
 
 class Site:
@@ -69,7 +80,7 @@ class Site:
         self._monotonic_s, self._stamp_s = monotonic_s, stamp_s
         self._links: dict[tuple[str, int], ModbusLink] = {}
         self._jobs: dict[tuple[str, int], list[Callable[[], None]]] = {}
-        self._polled_s: dict[str, float] = {}
+        self._polled_s: dict[int, float] = {}
         self._others_w, self._others_s = math.nan, -math.inf
         self._loss_w, self._loss_s = math.nan, -math.inf
         self._published: Reading | None = None
@@ -83,7 +94,9 @@ class Site:
             self._inverter = self._device(file.inverter, (*INVERTER_MODELS, *INVERTER_FAST), INVERTER_SLOW)
             self.controller = InverterController(self._inverter, file.inverter, file.max_age_s, monotonic_s)
             self._job(file.inverter, self._turn_inverter)
-        self._meters = [_Metered(meter, self._device(meter, METER_FAST, ())) for meter in file.meters]
+        self._meters = [
+            _Metered(meter, self._device(meter, MODELS_OF_ROLE[meter.role], ())) for meter in file.meters
+        ]
         for metered in self._meters:
             self._job(metered.meter, lambda metered=metered: self._turn_meter(metered))  # type: ignore[misc]
 
@@ -143,15 +156,15 @@ class Site:
 
     def _poll(self, device: SunspecDevice) -> bool:
         now_s = self._monotonic_s()
-        if now_s - self._polled_s.get(device.name, -math.inf) < self.file.poll_period_s:
+        if now_s - self._polled_s.get(id(device), -math.inf) < self.file.poll_period_s:
             return False
-        self._polled_s[device.name] = now_s
+        self._polled_s[id(device)] = now_s
         return device.poll()
 
     def _turn_meter(self, metered: _Metered) -> None:
         if self._poll(metered.device) and metered.meter.role == "grid":
             now_s = self._monotonic_s()
-            reading = metered.device.snapshot.fresh(METER_FAST, now_s, self.file.max_age_s)
+            reading = metered.fresh(now_s, self.file.max_age_s)
             battery_w = self._battery_ac_w(now_s)
             if reading is not None and not math.isnan(battery_w):
                 # both at one time: what the battery does itself is no load of the site
@@ -243,7 +256,7 @@ class Site:
         grid = next((item for item in self._meters if item.meter.role == "grid"), None)
         if grid is None:
             return None, None
-        return grid.device.snapshot.fresh(METER_FAST, now_s, self.file.max_age_s), grid
+        return grid.fresh(now_s, self.file.max_age_s), grid
 
     def meter(self, now_s: float) -> tuple[SiteMeter, float | None, bool]:
         """Give what flows at the site.
@@ -260,10 +273,10 @@ class Site:
         problems = [] if grid is not None else ["the site's file has no meter with role: grid"]
         powers: dict[str, list[float]] = {"pv": [], "load": []}
         for item in self._meters:
-            fresh = item.device.snapshot.fresh(METER_FAST, now_s, self.file.max_age_s)
+            fresh = item.fresh(now_s, self.file.max_age_s)
             if fresh is None:
                 problems.append(
-                    f"{item.meter.role}: {item.device.snapshot.problem or 'no model with a power'}"
+                    f"{item.meter.role}: {item.device.snapshot.problem or 'it has no model with this power'}"
                 )
             if item.meter.role != "grid":
                 measure = generated_w if item.meter.role == "pv" else imported_w
@@ -321,7 +334,11 @@ class Site:
         if event.kind not in (GridEventKind.NONE, GridEventKind.UNREACHABLE):
             problems.append(event.reason)
         problems = list(dict.fromkeys(problems))
-        return Report(1 if problems else 0, "; ".join(problems) or "the site is read", values)
+        return Report(1 if problems else 0, "; ".join(problems) or self._calm(), values)
+
+    def _calm(self) -> str:
+        reason = self.decision.reason if self.controller is not None else ""
+        return f"the site is read; {reason}" if reason else "the site is read"
 
     def _devices(self) -> list[tuple[str, SunspecDevice]]:
         own = [] if self._inverter is None else [("inverter", self._inverter)]

@@ -135,9 +135,14 @@ class SiteFile(StrictModel):
                     f"connection.{name} cannot be kept without a meter at the connection: add one with "
                     "role: grid, or remove the limit"
                 )
-        places = [(unit.host, unit.port, unit.unit) for unit in self.units()]
-        for place in places:
-            if places.count(place) > 1:
+        # an inverter and the meter of the connection may share a unit id, two of one kind cannot
+        generators = [unit for unit in self.units() if not isinstance(unit, Meter) or unit.role == "pv"]
+        meters = [meter for meter in self.meters if meter.role != "pv"]
+        for units in (generators, meters):
+            places = [(unit.host, unit.port, unit.unit) for unit in units]
+            for place in places:
+                if places.count(place) == 1:
+                    continue
                 raise ValueError(
                     f"unit {place[2]} of {place[0]}:{place[1]} stands there twice: every device has a unit "
                     "id of its own (openbms site scan shows them)"

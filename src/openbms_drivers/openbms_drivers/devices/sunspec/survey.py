@@ -174,7 +174,7 @@ def propose(host: str, port: int, found: Iterable[Found], *, quote: Callable[[st
         if item.is_meter:
             role = "load" if any(used == "grid" for _, used in meters) else "grid"
             meters.append((item, role))
-        elif any(number in item.models for number in (*INVERTER_MODELS, 124, 704)):
+        if any(number in item.models for number in (*INVERTER_MODELS, 124, 704)):
             if inverter is None or (inverter.control_model is None and item.control_model is not None):
                 if inverter is not None:
                     meters.append((inverter, "pv"))
