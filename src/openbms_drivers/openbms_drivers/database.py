@@ -19,7 +19,7 @@ from openbms_core.resources import find_resource
 from openbms_drivers.bit_field import BitField
 from openbms_drivers.dbc_file import DbcFile, read_dbc
 
-__all__ = ["Database", "frame_key", "identifier_mask"]
+__all__ = ["Database", "frame_key", "identifier_mask", "multiplexing"]
 
 _EXTENDED_KEY = 1 << 31
 _J1939_ANY_SOURCE = 0xFE
@@ -59,6 +59,23 @@ def identifier_mask(message: Any) -> int:
     if (message.frame_id >> 16) & 0xFF < 240 and (message.frame_id >> 8) & 0xFF in _J1939_ANY_DESTINATION:
         mask &= ~0xFF00
     return mask | _EXTENDED_KEY
+
+
+def multiplexing(message: Any, signal: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Give what selects a signal, outermost first: multiplexer and its values, one pair each level."""
+    by_name = {other.name: other for other in message.signals}
+    levels: list[tuple[str, tuple[int, ...]]] = []
+    seen = {signal.name}
+    while signal.multiplexer_ids:
+        name = signal.multiplexer_signal or next(
+            (other.name for other in message.signals if other.is_multiplexer), None
+        )
+        if name is None or name in seen or name not in by_name:
+            break
+        seen.add(name)
+        levels.append((name, tuple(int(value) for value in signal.multiplexer_ids)))
+        signal = by_name[name]
+    return tuple(reversed(levels))
 
 
 class Database:
@@ -201,21 +218,7 @@ class Database:
             f"'{name}'. {self._closest(name, names)}",
         )
 
-    def multiplexing(self, message: Any, signal: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Give what selects a signal, outermost first: multiplexer and its values, one pair each level."""
-        by_name = {other.name: other for other in message.signals}
-        levels: list[tuple[str, tuple[int, ...]]] = []
-        seen = {signal.name}
-        while signal.multiplexer_ids:
-            name = signal.multiplexer_signal or next(
-                (other.name for other in message.signals if other.is_multiplexer), None
-            )
-            if name is None or name in seen or name not in by_name:
-                break
-            seen.add(name)
-            levels.append((name, tuple(int(value) for value in signal.multiplexer_ids)))
-            signal = by_name[name]
-        return tuple(reversed(levels))
+    multiplexing = staticmethod(multiplexing)
 
     def refuse_overlap(
         self, message: Any, mapped: Mapping[str, tuple[Hashable, ...]], wheres: Mapping[str, str]
