@@ -61,15 +61,31 @@ class Peer:
     values : callable
         Gives the values to send at a monotonic time; asked by the thread that sends, at each turn, so that
         what expires is not sent any more whatever else hangs.
+    caught : tuple of str
+        On-off quantities of which also the shortest word counts: :meth:`caught_since` tells it.
     """
 
-    def __init__(self, gateway: LoadedGateway, bus_name: str, values: Callable[[float], Values]) -> None:
+    def __init__(
+        self,
+        gateway: LoadedGateway,
+        bus_name: str,
+        values: Callable[[float], Values],
+        caught: tuple[str, ...] = (),
+    ) -> None:
         device = gateway.file.device
         self.database = Database(gateway.as_pack())
         self.decoder = SignalDecoder(gateway.as_pack(), self.database)
         self.sender = Sender(gateway, self.database)
         self.health = BusHealth(bus_name, device.bitrate_bit_per_s, device.silent_after_s)
         self._values = values
+        table = self.decoder.table
+        self._caught = {
+            slot: name
+            for name in caught
+            if name in table.sizes
+            for slot in range(table.slots(name).start, table.slots(name).stop)
+        }
+        self._seen: set[str] = set()
 
     @property
     def uses_fd(self) -> bool:
@@ -87,7 +103,20 @@ class Peer:
             self.health.foreign_frame(frame.identifier, frame.monotonic_s)
         elif plan.mapped:
             self.health.pack_frame(frame.monotonic_s)
-            self.decoder.decode(plan, frame)
+            if self.decoder.decode(plan, frame) and self._caught:
+                self._catch(frame)
+
+    def _catch(self, frame: Frame) -> None:
+        """Keep what one frame says and the next one may take back before anybody has looked."""
+        table = self.decoder.table
+        for slot, name in self._caught.items():
+            if table.good_at[slot] == frame.monotonic_s and table.values[slot] == 1.0:
+                self._seen.add(name)
+
+    def caught_since(self) -> set[str]:
+        """Give the caught quantities that were on since this was asked last, if only for one frame."""
+        seen, self._seen = self._seen, set()
+        return seen
 
     def frames_due(self, now_s: float, stamp_s: float = 0.0) -> list[Frame]:
         """Give the frames to send now (monotonic time)."""

@@ -64,7 +64,7 @@ class VehicleGatewayNode(BmsNode):
         self._requests = RequestKeeper(lost_after_s(gateway))
         self._outputs = VehicleOutputs()
         channel = self.value("vehicle_channel")
-        self._peer = Peer(gateway, channel, self._outputs.values)
+        self._peer = Peer(gateway, channel, self._outputs.values, caught=("crash",))
         for warning in self._peer.decoder.warnings:
             self.get_logger().warning(f"{gateway.path}: {warning}")
         if not channel:
@@ -145,8 +145,10 @@ class VehicleGatewayNode(BmsNode):
         """Say what the vehicle says, and ask the monitor for what it asks for."""
         self._loop.check()
         now_s = self.monotonic_s()
+        # what was caught first: a frame that comes in between is caught the next time
+        crash_seen = "crash" in self._peer.caught_since()
         readings = self._peer.readings(now_s)
-        stop = stop_said(readings, self._latch)
+        stop = stop_said(readings, self._latch, crash_seen=crash_seen)
         if stop.latch_changed:
             self._keep_crash(held=self._latch.latched)
         self._outputs.crash_latched = self._latch.latched

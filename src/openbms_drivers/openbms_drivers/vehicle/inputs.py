@@ -62,9 +62,19 @@ class Stop(NamedTuple):
     latch_changed: bool
 
 
-def stop_said(readings: Readings, latch: CrashLatch) -> Stop:
-    """Tell the latch of the crash and give whether everything must be open now."""
-    changed = latch.step(_switch(readings, "crash"), _switch(readings, "ignition"))
+def stop_said(readings: Readings, latch: CrashLatch, *, crash_seen: bool = False) -> Stop:
+    """Tell the latch of the crash and give whether everything must be open now.
+
+    Parameters
+    ----------
+    readings : Readings
+        What is known of the vehicle now.
+    latch : CrashLatch
+    crash_seen : bool
+        A frame said it since this was asked last, whatever has been said since.
+    """
+    crash = 1 if crash_seen else _switch(readings, "crash")
+    changed = latch.step(crash, _switch(readings, "ignition"))
     return Stop(latch.latched or _switch(readings, "emergency_stop") == 1, changed)
 
 

@@ -78,7 +78,7 @@ class Bench:
     def __init__(self) -> None:
         self.gateway = load_vehicle(GATEWAY)
         self.outputs = VehicleOutputs()
-        self.peer = Peer(self.gateway, "virtual:x", self.outputs.values)
+        self.peer = Peer(self.gateway, "virtual:x", self.outputs.values, caught=("crash",))
         self.vcu = Vcu()
 
     def tell(self, now_s: float) -> dict[str, dict[str, Any]]:
@@ -243,6 +243,19 @@ def test_a_frame_with_a_wrong_checksum_or_a_stuck_counter_says_nothing(bench: Be
     for step in range(60):
         bench.peer.receive(frozen._replace(monotonic_s=T + 0.02 * step))
     assert read_inputs(bench.peer.readings(T + 1.2), CrashLatch(), 0.3).ignition == UNKNOWN
+
+
+def test_a_crash_that_the_next_frame_takes_back_before_anybody_looks_is_held(bench: Bench) -> None:
+    latch = CrashLatch()
+    for crash, at_s in ((0, T), (1, T + 0.01), (0, T + 0.02)):
+        bench.vcu.request["Crash"] = crash
+        bench.say(at_s)
+    assert bench.peer.caught_since() == {"crash"}
+    assert bench.peer.caught_since() == set(), "told once"
+    readings = bench.peer.readings(T + 0.02)
+    assert readings.value("crash") == 0.0
+    assert stop_said(readings, latch, crash_seen=True) == (True, True)
+    assert latch.latched
 
 
 def test_a_crash_of_one_frame_is_held(bench: Bench) -> None:
