@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import sqlite3
 from pathlib import Path
@@ -271,6 +272,15 @@ def test_a_blf_that_is_cut_off(tmp_path: Path) -> None:
     assert found == whole[: len(found)]
     assert "announces" in log.cut
     assert "has 6000" in log.cut
+
+
+def test_an_mf4_that_is_cut_off_is_refused_in_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=r"drive\.mf4: cannot be read as MF4"):
+        frames(cut_at(tmp_path, "drive.mf4", 6000))
+    gc.collect()
+    assert capfd.readouterr().err == "", "nothing of what the library says in its end"
 
 
 def test_the_last_line_of_a_candump(tmp_path: Path) -> None:
