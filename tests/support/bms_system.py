@@ -27,7 +27,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 import openbms_core.ros  # noqa: F401 - before any message
-from openbms_bringup.plan import Choices, Plan, make_plan
+from openbms_bringup.plan import Choices, Plan, make_plan, simulated_records
+from openbms_bringup.system import load_system
 from openbms_core.ros.interfaces import interface_type, listening
 from openbms_core.topics import TOPICS, absolute_name
 from openbms_core.types import State
@@ -66,7 +67,8 @@ class BmsSystem:
     pack : str, optional
         In place of the system's.
     system : str or Path
-        With the nodes of the demonstration, and perhaps more.
+        With the nodes of the demonstration, and perhaps more. Of several packs each one's topics are heard as
+        ``<pack>/<topic>``.
     """
 
     def __init__(
@@ -87,6 +89,12 @@ class BmsSystem:
             "recorder": {"directory": str(folder / "bags")},
             "foxglove_server": {"port": 0},
         }
+        file = load_system(system)[1]
+        if file.packs:
+            merged = {
+                node: values for node, values in merged.items() if node in ("recorder", "foxglove_server")
+            }
+            merged |= simulated_records(file, folder)
         for node, values in (parameters or {}).items():
             merged.setdefault(node, {}).update(values)
         self.plan: Plan = make_plan(Choices(system=system, pack=pack, node_parameters=merged))
@@ -97,12 +105,15 @@ class BmsSystem:
         rclpy.init(context=self._context, domain_id=self.domain)
         self.node = rclpy.create_node("scenario", namespace=NAMESPACE, context=self._context)
         for topic in TOPICS:
-            self.node.create_subscription(
-                interface_type(topic.type),
-                absolute_name(topic, NAMESPACE),
-                lambda message, name=topic.name: self._received(name, message),
-                listening(topic),
-            )
+            for one in ("", *file.packs) if not topic.name.startswith("/") else ("",):
+                self.node.create_subscription(
+                    interface_type(topic.type),
+                    absolute_name(topic, f"{NAMESPACE}/{one}"),
+                    lambda message, name=f"{one}/{topic.name}" if one else topic.name: self._received(
+                        name, message
+                    ),
+                    listening(topic),
+                )
         self._clients: dict[str, Any] = {}
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)

@@ -193,11 +193,12 @@ def test_the_status_says_who_is_out_and_asks_for_zero_only_when_all_do() -> None
     own = facts(2)
     views = [view(own[0]), view(own[1], State.OPENING)]
     said = aggregate_status(
-        views, limits(0.0, 20.0, charge_reason="pack:p1:x"), None, wanted=State.CONNECTED, reason="requested",
+        views, limits(0.0, 20.0, charge_reason="device_limit:p1"),
+        None, wanted=State.CONNECTED, reason="requested",
         out={"p1": "it is opening"}, series=False, entered_s=0.0, t_s=1.0,
     )  # fmt: skip
     assert not said.zero_current_requested and said.contactors_closed
     assert not said.charge_allowed and said.discharge_allowed
-    assert "charge:pack:p1:x" in said.inhibits and "pack_p1:left_out" in said.inhibits
+    assert "charge:device_limit:p1" in said.inhibits and "pack_p1:left_out" in said.inhibits
     assert len(said.inhibits) == len(said.inhibit_texts)
     assert len(said.contactor_command) == 6

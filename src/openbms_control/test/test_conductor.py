@@ -116,6 +116,15 @@ def test_only_one_moves_at_a_time_and_each_fits_for_a_while() -> None:
     assert len(gaps) == 4 and all(b - a >= 1.0 for a, b in pairwise(gaps))
 
 
+def test_a_request_that_is_repeated_moves_no_second_pack() -> None:
+    rack = Rack((13.2, 13.2, 13.2))
+    rack.deaf |= {"p0", "p1", "p2"}  # what they are asked for takes a while
+    for _ in range(10):
+        assert rack.request(State.CONNECTED).accepted
+        rack.run(0.2)
+    assert len(rack.log) == 1
+
+
 def test_a_pack_joins_when_the_bus_has_come_to_it() -> None:
     rack = Rack((16.0, 13.2), model_resistance_ohm=0.1)
     rack.request(State.DRIVE)

@@ -121,7 +121,8 @@ class Conductor:
         if target not in CLOSED_STATES:
             return Answer(False, "Only STANDBY, DRIVE, CHARGE and CONNECTED can be requested.")
         if self.wanted == target:
-            self._release()
+            for memory in self._memory.values():  # what is under way goes on
+                memory.taken_out, memory.retry_s, memory.failures, memory.answer = "", -1e9, 0, ""
             return Answer(
                 True, f"{target.name} is already being carried out; packs that were left out are tried anew."
             )

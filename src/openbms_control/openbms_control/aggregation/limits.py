@@ -34,7 +34,6 @@ SHORTEST_VALID_S = 0.15
 """The limits of all expire with the first of the packs' own, but live long enough to be renewed."""
 
 REASONS: dict[str, str] = {
-    "pack": "one pack binds all (its name, then its own reason)",
     "between_packs": "current that flows between the packs uses up what this pack may take",
     "no_pack": "no pack is connected",
     "pack_lost": "a pack is not heard and may still be connected: nothing rises until it is",
@@ -42,7 +41,8 @@ REASONS: dict[str, str] = {
     "rising": "the limit rises slowly after it was smaller",
     "zero_current_requested": "the contactors are about to open",
 }
-"""Reason codes of the aggregate's ``charge_reason`` and ``discharge_reason``, before any colon."""
+"""Reason codes of the aggregate's own, before any colon; those of a single pack hold as well: where one binds
+all, its reason is given with its name behind (``cell_voltage_high:string_2``)."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def parallel_bound(
         limit, reason = _own_limit(view, charge)
         room = limit - (abs(float(offset)) if view.opening else sign * float(offset))
         if limit == 0.0 or room <= 0.0:
-            why = f"pack:{view.name}:{reason}" if limit == 0.0 else f"between_packs:{view.name}"
+            why = f"{reason}:{view.name}" if limit == 0.0 else f"between_packs:{view.name}"
             bound = Bound(0.0, why)
         else:
-            bound = Bound(room / (min(float(share) * (1.0 + margin), 1.0)), f"pack:{view.name}:{reason}")
+            bound = Bound(room / (min(float(share) * (1.0 + margin), 1.0)), f"{reason}:{view.name}")
         if best is None or bound.current_a < best.current_a:
             best = bound
     return best or Bound(0.0, "no_pack")
@@ -112,7 +112,7 @@ def series_bound(views: Sequence[PackView], *, charge: bool) -> Bound:
             return Bound(0.0, f"series_open:{view.name}")
     own = [(*_own_limit(view, charge), view.name) for view in views]
     current, reason, name = min(own)
-    return Bound(current, f"pack:{name}:{reason}")
+    return Bound(current, f"{reason}:{name}")
 
 
 class AggregateLimits:

@@ -129,9 +129,11 @@ class PackInputs:
         request = RequestState.Request(state=int(order.state), requester="pack_aggregator")
 
         def done(future: Future) -> None:
+            if future.cancelled() or future.exception() is not None:
+                answered(order, False, "its safety monitor did not answer")
+                return
             response = future.result()
-            if response is not None:
-                answered(order, bool(response.accepted), response.reason)
+            answered(order, bool(response.accepted), response.reason)
 
         self.requests.call_async(request).add_done_callback(done)
 
