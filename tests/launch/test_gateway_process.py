@@ -14,7 +14,11 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 START_S = 60.0
 PARAMETERS = """/**/vehicle_gateway:
-  ros__parameters: {vehicle_channel: vehicle}
+  ros__parameters: {vehicle_channel: vehicle, real_time_priority: 0}
+/**/afe_driver:
+  ros__parameters: {real_time_priority: 0, lock_memory: false}
+/**/safety_monitor:
+  ros__parameters: {real_time_priority: 0, lock_memory: false}
 /**/actuator_driver:
   ros__parameters:
     actuators: ["package://openbms_drivers/devices/elcon/actuators.yaml"]
