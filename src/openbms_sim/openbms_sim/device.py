@@ -296,8 +296,14 @@ class Device:
         # An input to which nothing is wired has the index -1: the value behind the last one, not available.
         voltages = np.append(sensed.cell_voltages_v, np.nan)[self._wiring.cells].tolist()
         near = np.append(sensed.temperatures_degc, np.nan)
-        for module in self._wiring.modules:
-            frames += self._module_frames(module, sensed, voltages[module], near, injections)
+        sensors, dies = near[self._wiring.sensors].tolist(), near[self._wiring.dies].tolist()
+        bleeds = np.append(self._bleed_told, False)[self._wiring.cells].tolist()
+        sums = sensed.module_voltages_v.tolist()
+        for m in self._wiring.modules:
+            broken_wire = sensed.open_wires is not None and bool(sensed.open_wires[m])
+            frames += self._module_frames(
+                m, voltages[m], sensors[m], bleeds[m], dies[m], sums[m], broken_wire, injections
+            )
         heater, pump, fan, chiller = readings.actuators
         thermal = {
             signal: float(near[self._wiring.pack_sensors.get(signal, -1)])
@@ -328,32 +334,31 @@ class Device:
     def _module_frames(
         self,
         module: int,
-        sensed: Sensed,
         voltages_v: list[float],
-        temperatures_degc: NDArray[np.float64],
+        temperatures_degc: list[float],
+        bleeds: list[bool],
+        die_degc: float,
+        sum_v: float,
+        open_wire: bool,
         injections: Injections,
     ) -> list[Frame]:
-        wiring = self._wiring
         name = f"Cmu{module}_CellVoltages"
         fields = self._layouts[name].fields
         raws = [fields[f"Cell{c:02d}_Voltage"].raw(v) for c, v in enumerate(voltages_v)]
         frames: list[Frame] = []
-        for group in wiring.groups[module]:
+        for group in self._wiring.groups[module]:
             values = {f"Cell{c:02d}_Voltage": raws[c] for c in range(3 * group, 3 * group + 3)}
             values["Multiplexer"] = group
             frames += self._send(name, values, injections)
         name = f"Cmu{module}_Temperatures"
-        here = temperatures_degc[wiring.sensors[module]].tolist()
-        near = {f"Sensor{s}_Temperature": value for s, value in enumerate(here)}
+        near = {f"Sensor{s}_Temperature": value for s, value in enumerate(temperatures_degc)}
         frames += self._send(name, raw_of(self._layouts[name], near), injections)
         name = f"Cmu{module}_Status"
-        layout = self._layouts[name]
-        told = np.append(self._bleed_told, False)[wiring.cells[module]].tolist()
-        values = {f"Bleed{c:02d}": int(told[c]) for c in range(CELLS_EACH)}
-        values["OpenWire"] = int(sensed.open_wires is not None and sensed.open_wires[module])
-        die_degc = float(temperatures_degc[wiring.dies[module]])
-        values["DieTemperature"] = layout.fields["DieTemperature"].raw(die_degc)
-        values["ModuleVoltage"] = layout.fields["ModuleVoltage"].raw(float(sensed.module_voltages_v[module]))
+        fields = self._layouts[name].fields
+        values = {f"Bleed{c:02d}": int(bleed) for c, bleed in enumerate(bleeds)}
+        values["OpenWire"] = int(open_wire)
+        values["DieTemperature"] = fields["DieTemperature"].raw(die_degc)
+        values["ModuleVoltage"] = fields["ModuleVoltage"].raw(sum_v)
         return frames + self._send(name, values, injections)
 
     def _insulation_frame(self, switches: Switches, injections: Injections) -> list[Frame]:

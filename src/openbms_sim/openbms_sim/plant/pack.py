@@ -36,7 +36,7 @@ _STATE = {
 """Arrays that a thermal runaway spoils."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpenCircuit:
     """What a pack looks like from its link during a step: strings of an inner voltage behind a resistance."""
 
@@ -52,6 +52,8 @@ class OpenCircuit:
     """Ohmic resistance of each cell [Ω]."""
     drain_s: FloatArray
     """Conductance of what lies across each cell [S]: bleed resistors, internal shorts."""
+    divider: FloatArray
+    """What of a cell's inner voltage is left by that: 1 where nothing lies across it."""
     inner_ohm: FloatArray | None
     """Internal short of each cell [Ω]."""
 
@@ -153,7 +155,7 @@ class PackPlant:
             inputs.closed, precharge_ohm(self._shape[1]), precharge_open=inputs.precharge_open
         )
         fed = bool((inputs.closed[:, 0] & inputs.closed[:, 1]).any())
-        return OpenCircuit(string_emf, string_r + path_r, fed, emf, r0, drain_s, inner_ohm)
+        return OpenCircuit(string_emf, string_r + path_r, fed, emf, r0, drain_s, divider, inner_ohm)
 
     def carry(
         self,
@@ -179,10 +181,9 @@ class PackPlant:
         Readings
         """
         emf, r0, drain_s, inner_ohm = circuit.cells_v, circuit.cells_ohm, circuit.drain_s, circuit.inner_ohm
-        divider = 1.0 / (1.0 + drain_s * r0)
         heater, chiller = (inputs.heater, inputs.chiller) if circuit.fed else (0.0, 0.0)
         through_a = np.repeat(string_a, self._shape[1])
-        voltage = (emf + through_a * r0) * divider
+        voltage = (emf + through_a * r0) * circuit.divider
         drained_a = voltage * drain_s
         self.cells.step(through_a - drained_a, self.thermal.core_degc, dt_s)
         self.bled_charge_ah += drained_a * (dt_s / 3600.0)
