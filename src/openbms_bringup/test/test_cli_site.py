@@ -50,6 +50,15 @@ def test_the_table_for_people(house: House) -> None:
         assert text in out
 
 
+def test_a_server_that_does_not_look_at_the_unit_id_is_one_device() -> None:
+    with SunspecServer({0: House().units[1]}) as server:
+        code, out, _ = scan(f"127.0.0.1:{server.port}", "--json")
+    told = json.loads(out)
+    assert code == 0 and [unit["unit"] for unit in told["units"]] == [1]
+    assert "unit 2 says the same: taken for the same device" in told["units"][0]["notes"]
+    assert "pv" not in told["proposal"]
+
+
 def test_a_server_without_sunspec(tmp_path: Path) -> None:
     bank = Bank()
     bank.words = [1, 2, 3, 4]

@@ -143,9 +143,14 @@ def scan(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON")] = False,
 ) -> None:
     """Show the SunSpec models and points of a device, and propose a site file. Reads only."""
-    from openbms_drivers.devices.sunspec.link import ModbusLink
+    from openbms_core.config_file import ConfigError
+    from openbms_drivers.devices.sunspec.link import ModbusLink, need_pymodbus
     from openbms_drivers.devices.sunspec.survey import USUAL_UNITS, propose, survey_unit
 
+    try:
+        need_pymodbus()
+    except ConfigError as error:
+        _refuse(str(error))
     host, port = _place(address)
     units = tuple(dict.fromkeys(unit or USUAL_UNITS))
     if any(not 0 <= number <= 255 for number in units):
@@ -173,8 +178,11 @@ def scan(
     # a server that does not look at the unit id answers the same at each of them
     different: list[Found] = []
     for item in there:
-        if not any(_same(item, other) for other in different):
+        first = next((other for other in different if _same(item, other)), None)
+        if first is None:
             different.append(item)
+        else:
+            first.notes.append(f"unit {item.unit} says the same: taken for the same device")
     proposal = propose(host, port, different, quote=_plain)
     silent = [item for item in found if item.chain is None]
     if as_json:
@@ -193,4 +201,4 @@ def scan(
 
 
 def _same(one: Found, other: Found) -> bool:
-    return bool(one.identity.serial) and one.identity == other.identity and one.chain == other.chain
+    return one.identity == other.identity and one.chain == other.chain

@@ -133,6 +133,15 @@ def test_what_the_inverter_changed_is_said_by_name() -> None:
     assert plan.difference(values(bank, 124)) == "StorCtl_Mod is 0, written was 3"
 
 
+@pytest.mark.parametrize(("shown", "stands"), [(30, True), (12, True), (0, False), (31, False)])
+def test_a_reversion_time_may_run_down_but_not_be_off(shown: int, stands: bool) -> None:
+    bank = House().units[1]
+    plan = plan_storage(values(bank, 124), RATED, 1000.0, revert_after_s=30.0)
+    carry_out(bank, plan)
+    bank.set(124, "InOutWRte_RvrtTms", shown)
+    assert (plan.difference(values(bank, 124)) == "") is stands
+
+
 def test_release_leaves_the_mode() -> None:
     for house, point in ((House(), (124, "StorCtl_Mod")), (House(704), (704, "WSetEna"))):
         bank = house.units[1]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openbms_drivers.devices.sunspec.models import Values
-from openbms_drivers.devices.sunspec.points import encode
+from openbms_drivers.devices.sunspec.points import Raw, encode
 from openbms_drivers.devices.sunspec.ratings import Ratings
 
 __all__ = ["Plan", "UnusableError", "Write", "plan_der", "plan_release", "plan_storage"]
@@ -59,9 +59,16 @@ class Plan:
         wrong = [
             f"{name} is {values.raw(name)}, written was {raw}"
             for name, raw in self.expected.items()
-            if values.raw(name) != raw
+            if not _stands(name, raw, values.raw(name))
         ]
         return "; ".join(wrong)
+
+
+def _stands(name: str, written: int, read: Raw) -> bool:
+    """Tell whether a point holds what was written; a reversion time may be shown running down."""
+    if name.endswith("RvrtTms") and isinstance(read, int):
+        return 0 < read <= written
+    return read == written
 
 
 class _Draft:

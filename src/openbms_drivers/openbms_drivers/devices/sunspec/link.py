@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
+from openbms_core.config_file import ConfigError
 from openbms_drivers.devices.sunspec.chain import LARGEST_READ, RefusedError
 
-__all__ = ["LinkDownError", "ModbusLink"]
+__all__ = ["LinkDownError", "ModbusLink", "need_pymodbus"]
 
 _FIRST_RETRY_S = 0.5
 _LAST_RETRY_S = 10.0
@@ -30,6 +32,21 @@ _EXCEPTIONS = {
 
 # it prints every lost connection; what matters of it is in the errors below
 logging.getLogger("pymodbus.logging").addHandler(logging.NullHandler())
+
+
+def need_pymodbus() -> None:
+    """Refuse to go on where pymodbus is missing.
+
+    Raises
+    ------
+    ConfigError
+        With its cure.
+    """
+    if find_spec("pymodbus") is None:
+        raise ConfigError(
+            "pymodbus is not in this environment, without which there is no Modbus: run `make`, or "
+            "`pip install pymodbus` into the environment of OpenBMS."
+        )
 
 
 class LinkDownError(Exception):

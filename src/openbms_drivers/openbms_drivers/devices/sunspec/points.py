@@ -10,9 +10,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["SCALE_RANGE", "Point", "decode", "encode", "scaled", "size_of"]
+__all__ = ["SCALE_RANGE", "Point", "Raw", "decode", "encode", "scaled", "size_of"]
 
 Raw = float | int | str | None
+"""What a point's registers hold, unscaled; None where it is not implemented."""
 
 SCALE_RANGE = range(-10, 11)
 """Powers of ten that the standard allows."""

@@ -15,7 +15,7 @@ from openbms_drivers.devices.sunspec.device import (
     Reading,
     SunspecDevice,
 )
-from openbms_drivers.devices.sunspec.link import ModbusLink
+from openbms_drivers.devices.sunspec.link import ModbusLink, need_pymodbus
 from openbms_drivers.devices.sunspec.meters import generated_w, imported_w, inverter_power_w, site_meter
 from openbms_drivers.devices.sunspec.models import INVERTER_MODELS, METER_MODELS, Values
 from openbms_drivers.devices.sunspec.ratings import Ratings, grid_state, ratings
@@ -65,6 +65,11 @@ class Site:
     monotonic_s, stamp_s : callable
         The clocks [s].
 
+    Raises
+    ------
+    ConfigError
+        pymodbus is missing.
+
     Attributes
     ----------
     inputs : SiteInputs
@@ -76,6 +81,7 @@ class Site:
     def __init__(
         self, file: SiteFile, *, monotonic_s: Callable[[], float], stamp_s: Callable[[], float]
     ) -> None:
+        need_pymodbus()
         self.file, self.inputs = file, SiteInputs()
         self._monotonic_s, self._stamp_s = monotonic_s, stamp_s
         self._links: dict[tuple[str, int], ModbusLink] = {}
