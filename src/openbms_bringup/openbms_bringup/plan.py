@@ -161,6 +161,7 @@ _RECORDS = {
     "soc_estimator": ("state_file", "soc.json"),
     "soh_estimator": ("state_file", "soh.json"),
     "power_manager": ("parked_file", "parked.json"),
+    "inverter_gateway": ("state_file", "inverter.json"),
     "vehicle_gateway": ("crash_file", "crash"),
 }
 """Nodes that keep something over a restart: parameter and name of the file."""

@@ -87,3 +87,12 @@ def test_a_battery_that_shows_its_extremes_is_judged_by_them(left: PackFile) -> 
         update={"limits": shows.limits.model_copy(update={"cells_left_to_device": True})}
     )
     assert limits(trusting, m)[2] == "cell_voltage_unknown", "extremes that are mapped are needed"
+
+
+def test_without_a_voltage_no_power_is_stated(left: PackFile) -> None:
+    m = scan()
+    m.string_voltage_validity[:] = Validity.STALE
+    inputs = LimitInputs(State.CONNECTED, False, 1, m, generous(), (1.0, ""), (1.0, ""), math.nan)
+    found = LimitCalculator(PackFacts(left)).step(inputs, 100.0)
+    assert (found.charge_power_w, found.discharge_power_w) == (0.0, 0.0)
+    assert found.charge_reason == "string_voltage_unknown"
