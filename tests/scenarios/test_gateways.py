@@ -183,6 +183,14 @@ def test_a_vehicle_drives_falls_silent_and_crashes(world: World) -> None:
     vcu.request["Ignition"] = 1
     system.wait("vehicle_inputs", lambda inputs: inputs.emergency_stop == 0)
 
+    # its interlock loop breaks, and a charging station offers 30 A
+    moment = time.monotonic()
+    vcu.request["Interlock"] = 0
+    system.wait("faults", lambda faults: any("INTERLOCK" in one for one in fault_ids(faults)), since=moment)
+    vcu.charging |= {"Plug": 1, "Pilot_Duty": 50.0}
+    inputs = system.wait("vehicle_inputs", lambda inputs: inputs.charging_plug == 1)
+    assert inputs.pilot_current == 30.0 and inputs.interlock == 0
+
 
 def test_a_charger_obeys_state_limits_and_command_and_ends_with_the_process(world: World) -> None:
     """It charges as commanded within the limits; without command, and without the process, it stops."""

@@ -20,6 +20,7 @@ from openbms_core.types import (
     StateOfCharge,
     Validity,
 )
+from openbms_drivers.frame import Frame
 from openbms_drivers.gateway.peer import Peer
 from openbms_drivers.vehicle.crash import CrashLatch
 from openbms_drivers.vehicle.inputs import read_inputs, stop_said, wanted_state
@@ -354,6 +355,76 @@ def test_a_vcu_of_somebody_else_by_its_own_dbc_with_the_other_sign(tmp_path: Pat
     assert frame.data == bytes((0, 41, 150, 0, 0, 0, 0, 0))
     peer.receive(frame._replace(identifier=2566845184 & 0x1FFFFFFF, data=bytes((1, 2, 0))))
     assert wanted_state(peer.readings(T + 0.02))[0] == State.DRIVE
+
+
+TRUCK_DBC = """VERSION ""
+
+BS_:
+
+BU_: BMS VCU
+
+BO_ 2566848529 BMS_Offer: 8 BMS
+ SG_ MaxDischarge : 7|12@0+ (0.5,0) [0|2000] "A" VCU
+ SG_ StateOfCharge : 11|12@0+ (0.05,0) [0|100] "%" VCU
+ SG_ Alive : 51|4@0+ (1,0) [0|15] "" VCU
+ SG_ Sum : 63|8@0+ (1,0) [0|255] "" VCU
+
+BO_ 2566848530 VCU_Wish: 8 VCU
+ SG_ Mode : 7|3@0+ (1,0) [0|7] "" BMS
+ SG_ Key : 4|2@0+ (1,0) [0|3] "" BMS
+ SG_ Airbag : 15|1@0+ (1,0) [0|1] "" BMS
+ SG_ Alive : 51|4@0+ (1,0) [0|15] "" BMS
+ SG_ Sum : 63|8@0+ (1,0) [0|255] "" BMS
+"""
+TRUCK_MAP = """schema_version: 1
+name: truck
+device:
+  dbc: truck.dbc
+  integrity:
+    - {message: VCU_Wish, checksum: {signal: Sum, kind: sum}, counter: {signal: Alive, modulo: 16}}
+  signals:
+    - {to: wants_drive, message: VCU_Wish, signal: Mode, true_when: [5], not_available_raw: [7]}
+    - {to: ignition, message: VCU_Wish, signal: Key, true_when: [2], not_available_raw: [3]}
+    - {to: crash, message: VCU_Wish, signal: Airbag}
+  commands:
+    - message: BMS_Offer
+      period_s: 0.01
+      counter: {signal: Alive, modulo: 16}
+      checksum: {signal: Sum, kind: sum}
+      signals:
+        - {signal: MaxDischarge, source: discharge_current_limit_a}
+        - {signal: StateOfCharge, source: soc, scale: 100.0}
+"""
+
+
+def test_a_truck_with_29_bit_big_endian_frames_and_a_plain_sum(tmp_path: Path) -> None:
+    (tmp_path / "truck.dbc").write_text(TRUCK_DBC)
+    (tmp_path / "truck.yaml").write_text(TRUCK_MAP)
+    outputs = VehicleOutputs()
+    peer = Peer(load_vehicle(str(tmp_path / "truck.yaml")), "virtual:x", outputs.values)
+    outputs.set_limits(limits(discharge_current_a=180.3), T)
+    outputs.set_soc(charge(0.7343), T)
+    for count in range(3):
+        (frame,) = peer.frames_due(T + 0.01 * count)
+        assert (frame.identifier, frame.flags) == (2566848529 & 0x1FFFFFFF, 1)
+        # 180.0 A in halves and 73.45 % in twentieths, twelve bits each from the left
+        first = (360 << 12 | 1469).to_bytes(3, "big")
+        assert frame.data[:7] == first + bytes((0, 0, 0, count))
+        assert frame.data[7] == sum(frame.data[:7]) & 0xFF
+
+    def wish(mode: int, key: int, airbag: int, count: int) -> Frame:
+        plain = bytes((mode << 5 | key << 3, airbag << 7, 0, 0, 0, 0, count))
+        return Frame(2566848530 & 0x1FFFFFFF, plain + bytes((sum(plain) & 0xFF,)), 1, T, T)
+
+    peer.receive(wish(5, 2, 0, 1))
+    assert wanted_state(peer.readings(T))[0] == State.DRIVE
+    broken = wish(0, 2, 1, 2)
+    peer.receive(broken._replace(data=broken.data[:7] + bytes((broken.data[7] ^ 0x80,))))
+    assert not stop_said(peer.readings(T), CrashLatch()).now, "its sum is wrong"
+    peer.receive(wish(0, 2, 1, 3))
+    assert stop_said(peer.readings(T), CrashLatch()).now
+    peer.receive(wish(7, 3, 0, 4))
+    assert wanted_state(peer.readings(T))[0] is None
 
 
 @pytest.mark.parametrize(
