@@ -20,6 +20,10 @@ ON_OFF = frozenset(
         "contactor_precharge",
         "interlock",
         "emergency_stop",
+        "ignition",
+        "charging_plug",
+        "smoke",
+        "gas",
         "cell_balancing",
     }
 )

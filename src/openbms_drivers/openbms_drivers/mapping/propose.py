@@ -268,6 +268,10 @@ def _integrity(proposal: Proposal, evidence: LogEvidence | None) -> None:
             proposal.integrity.append(found)
 
 
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
 def _overall(proposal: Proposal, evidence: LogEvidence | None) -> None:
     """Say what concerns the whole."""
     notes = proposal.notes
@@ -275,17 +279,20 @@ def _overall(proposal: Proposal, evidence: LogEvidence | None) -> None:
     proposal.fd = any(message.is_fd for message in messages.values())
     if proposal.fd:
         notes.append("the bus is CAN FD: the interface must be one with CAN FD")
-    long = [
-        name
-        for name, message in messages.items()
-        if message.length > 64 or (message.length > 8 and not message.is_fd)
-    ]
-    if long:
+    long = {
+        name: message for name, message in messages.items() if message.length > (64 if message.is_fd else 8)
+    }
+    if transported := [name for name, message in long.items() if message.protocol == "j1939"]:
         notes.append(
-            f"{', '.join(long[:4])}{' …' if len(long) > 4 else ''} "
-            f"{'is' if len(long) == 1 else 'are'} longer than a CAN frame and not marked as CAN FD: an "
-            "answer that the "
-            "device gives only when it is asked needs device.polls; else correct the DBC (VFrameFormat)"
+            f"{_some(transported)}: longer than a frame, so sent by the transport protocol of J1939, which "
+            "is not "
+            "assembled: these values will never come"
+        )
+    if asked := [name for name in long if name not in transported]:
+        notes.append(
+            f"{_some(asked)}: longer than a CAN frame and not marked as CAN FD: an answer that the device "
+            "gives only "
+            "when it is asked needs device.polls; else correct the DBC (VFrameFormat)"
         )
     current = proposal.item("string_current_a")
     if current is not None:

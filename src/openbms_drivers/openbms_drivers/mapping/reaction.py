@@ -15,8 +15,8 @@ NEEDED_CHANGES = 8
 NEEDED_AGREEMENT = 0.8
 _NEEDED_CORRELATION = 0.35
 _LAG = 3
-"""A change is taken over so many pieces of time: one in the middle of a piece, or a voltage that comes late, then
-counts whole in most of them."""
+"""A change is taken over so many pieces of time: one in the middle of a piece, or a voltage that comes late,
+then counts whole in most of them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def sign_by_voltage(current_t: Floats, current: Floats, voltage_t: Floats, volta
     -----
     Both are averaged over equal pieces of time, long enough for two values of each. Over three pieces the
     current must change by a twentieth of its range at least; the change of voltage over it is a resistance,
-    whose sign is the sign of the current. Changes of voltage below a quarter of its smallest step are left out.
+    whose sign is the sign of the current. Changes of voltage below a quarter of its smallest step are left
+    out.
     """
     nothing = np.nan
     if len(current) < 4 or len(voltage) < 4:

@@ -10,6 +10,7 @@ import numpy as np
 from openbms_drivers.bit_field import BitField
 from openbms_drivers.dbc_file import DbcFile
 from openbms_drivers.mapping.arrays import Array, find_arrays, selected_arrays
+from openbms_drivers.mapping.codes import no_value_codes
 from openbms_drivers.mapping.evidence import LogEvidence
 from openbms_drivers.mapping.facts import Fact, collect_facts
 from openbms_drivers.mapping.proposal import ON_OFF, Item
@@ -49,17 +50,25 @@ class Search:
         for fact in self.facts:
             alike.setdefault((shape(fact.name), shape(fact.message.name)), set()).add(fact.message.name)
         self._alike = {key: len(names) for key, names in alike.items()}
+        self._devices, self._hosts = _directions(self.facts)
 
     # ---- rating with the log
 
     def _seen(self, fact: Fact) -> float | None:
         return None if self.evidence is None else self.evidence.median(fact)
 
+    def _commanded(self, fact: Fact) -> bool:
+        """Tell whether a signal is sent to the battery, not by it."""
+        senders = set(fact.message.senders or ())
+        return bool(senders & self._hosts) and not senders & self._devices
+
     def _heard(self, fact: Fact) -> bool:
         return self.evidence is None or self.evidence.traffic(fact.message) is not None
 
     def _rated(self, rating: Rating | None, quantity: str, fact: Fact) -> Rating | None:
         """Weigh in what the log says of a signal."""
+        if rating is not None and self._commanded(fact):
+            rating = Rating(rating.score - 3.0, rating.why)
         if rating is None or self.evidence is None:
             return rating
         if not self._heard(fact):
@@ -117,6 +126,7 @@ class Search:
         return None if self.evidence is None else self.evidence.span(fact)
 
     def _array_item(self, quantity: str, array: Array) -> Item:
+        cut = self._trim(quantity, array)
         first = array.members[0]
         seen = self._seen_row(array.members)
         scaling = Scaling() if quantity in ON_OFF else scaling_of(quantity, first, seen)
@@ -125,10 +135,37 @@ class Search:
             item.doubts.append(scaling.doubt)
         if array.score < SURE:
             item.doubts.append("its names say little")
+        if cut:
+            item.doubts.append(cut)
         silent = [fact for fact in array.members if not self._heard(fact)]
         if silent:
             item.doubts.append(f"{len(silent)} of {len(array.members)} are not in the log")
         return item
+
+    def _trim(self, quantity: str, array: Array) -> str:
+        """Leave out the members at the end that the log shows not to be fitted; say so, or nothing.
+
+        A DBC often has room for more cells than the pack has: these never come, or are zero all the time.
+        """
+        if self.evidence is None or quantity in ON_OFF or array.entries[0].selected_by:
+            return ""
+        fitted = [self._fitted(fact) for fact in array.members]
+        count = len(fitted) - fitted[::-1].index(True) if True in fitted else 0
+        left_out = len(fitted) - count
+        if count < 2 or not left_out:
+            return ""
+        valid = {(fact.name, fact.message.name): valid_signal(fact) for fact in array.members[:count]}
+        row = Row(array.members[:count], list(range(count)))
+        names = [(flag or ("", 1, ""))[0] or None for flag in valid.values()]
+        array.members, array.size = row.members, count
+        array.entries = compress(row, names if any(names) else None)
+        return f"{left_out} more at the end of the row never have a value in the log: taken as not fitted"
+
+    def _fitted(self, fact: Fact) -> bool:
+        """Tell whether the log has a value of a member that is not zero (raw) all the time."""
+        assert self.evidence is not None
+        _, raw = self.evidence.raw(fact)
+        return bool(len(raw)) and bool((raw[~np.isin(raw, no_value_codes(fact).raw)] != 0).any())
 
     def _seen_row(self, members: Sequence[Fact]) -> float | None:
         if self.evidence is None:
@@ -203,12 +240,11 @@ class Search:
                 return None
             if fact.said & {"target", "flag", "minimum", "maximum", "voltage"} - {"flag"}:
                 return None
-            score = (
-                4.0 * ("balance" in fact.said)
-                + 2.0 * ("balance" in fact.around)
-                + 2.0 * ("cell" in fact.said)
-            )
-            return Rating(score, "'balance' in its name")
+            if self._commanded(fact):
+                return None
+            in_name = "balance" in fact.said
+            score = (5.0 if in_name else 3.0) + 2.0 * ("cell" in fact.said)
+            return Rating(score, f"'balance' in its {'name' if in_name else 'message'}")
 
         arrays = find_arrays(self.facts, rated, UNSURE, lambda _: None)
         fitting = [array for array in arrays if cells and array.size == cells]
@@ -273,6 +309,8 @@ class Search:
             doubt = item.scaling.doubt
         if doubt:
             item.doubts.append(doubt)
+        if quantity.startswith("contactor") and fact.said & {"charge", "discharge"}:
+            item.doubts.append("a switch for one direction is taken as a contactor")
         if score < SURE:
             item.doubts.append("its name says little: look whether it is that")
         near = [row for row in others if row[0] > score - _MARGIN]
@@ -290,6 +328,19 @@ class Search:
 
     def _use(self, items: list[Item]) -> None:
         self.used |= {fact.full_name for item in items for fact in item.members}
+
+
+def _directions(facts: list[Fact]) -> tuple[set[str], set[str]]:
+    """Give who sends cell voltages or the pack current, and who only receives them."""
+    senders: set[str] = set()
+    receivers: set[str] = set()
+    for fact in facts:
+        cell = rate_cell(fact)
+        current = rate("string_current_a", fact)
+        if (cell is not None and cell.score >= SURE) or (current is not None and current.score >= SURE):
+            senders |= set(fact.message.senders or ())
+            receivers |= set(fact.signal.receivers or ())
+    return senders, receivers - senders - {"Vector__XXX", "XXX"}
 
 
 def _lies_within(fact: Fact) -> bool:

@@ -19,7 +19,7 @@ _FILLERS = frozenset(
 )
 _YES = re.compile(
     r"(?<![a-z])(?:closed?|on|active|engaged|geschlossen|ein|ok|okay|intact|normal|connected|valid|ferme\w*|"
-    r"locked|complete)(?![a-z])",
+    r"locked|complete|pressed|plugged|inserted|detected|yes|alarm)(?![a-z])",
     re.IGNORECASE,
 )
 _NO = re.compile(r"(?<![a-z])(?:not|no|nicht|open\w*|off|fault|error|invalid|sna)(?![a-z])", re.IGNORECASE)
@@ -118,6 +118,5 @@ def true_values(quantity: str, fact: Fact) -> tuple[tuple[int, ...] | None, str]
     )
     if quantity == "interlock" and reversed_name:
         return (0,), f"{fact.name} is taken as 0 where the interlock is whole: the DBC has no value table"
-    return None, "1 is taken as " + (
-        "pressed" if quantity == "emergency_stop" else "closed"
-    ) + ": the DBC has no value table"
+    meaning = "closed" if quantity.startswith(("contactor", "interlock")) else "on"
+    return None, f"1 is taken as {meaning}: the DBC has no value table"

@@ -74,6 +74,9 @@ _MEASURED = {
 _LIMIT_FORBIDS = NOT_MEASURED | _set(
     "voltage", "temperature", "soc", "power", "energy", "cell", "counter_ah", "resistance"
 )
+_ALARM_FORBIDS = _set(
+    "target", "counter", "checksum", "cell", "voltage", "current", "temperature", "pressure"
+)
 _STATE_LIKES = {"state": 1.5, "pack": 1.0, "foreign": -6.0, "motor": -6.0}
 
 SCALARS: dict[str, Wanted] = {
@@ -341,15 +344,15 @@ SCALARS: dict[str, Wanted] = {
     ),
     "contactor_positive": Wanted(
         "",
-        (_set("contactor"), _set("positive")),
+        (_set("contactor"), _set("positive", "main", "discharge")),
         {**_STATE_LIKES, "flag": -5.0, "precharge": -9.0, "charge": -4.0},
         NOT_MEASURED | _set("voltage", "current", "temperature", "resistance", "limit"),
         (1, 4),
     ),
     "contactor_negative": Wanted(
         "",
-        (_set("contactor"), _set("negative")),
-        {**_STATE_LIKES, "flag": -5.0, "precharge": -9.0, "charge": -4.0},
+        (_set("contactor"), _set("negative", "charge")),
+        {**_STATE_LIKES, "flag": -5.0, "precharge": -9.0, "discharge": -4.0},
         NOT_MEASURED | _set("voltage", "current", "temperature", "resistance", "limit"),
         (1, 4),
     ),
@@ -360,12 +363,19 @@ SCALARS: dict[str, Wanted] = {
         NOT_MEASURED | _set("voltage", "current", "temperature", "resistance", "limit"),
         (1, 4),
     ),
-    "emergency_stop": Wanted(
+    "emergency_stop": Wanted("", (_set("emergency"),), {"foreign": -6.0}, _ALARM_FORBIDS, (1, 2), base=1.0),
+    "ignition": Wanted(
         "",
-        (_set("emergency"),),
-        {"foreign": -6.0},
-        _set("target", "counter", "checksum", "cell"),
+        (_set("ignition"),),
+        {"foreign": -6.0, "motor": -6.0, "flag": -6.0},
+        _ALARM_FORBIDS,
         (1, 2),
+        base=1.0,
     ),
+    "charging_plug": Wanted(
+        "", (_set("plug"),), {"foreign": -3.0, "flag": -4.0, "charge": 1.5}, _ALARM_FORBIDS, (1, 2)
+    ),
+    "smoke": Wanted("", (_set("smoke"),), {"foreign": -6.0}, _ALARM_FORBIDS, (1, 2), base=1.0),
+    "gas": Wanted("", (_set("gas"),), {"foreign": -6.0, "motor": -6.0}, _ALARM_FORBIDS, (1, 2), base=1.0),
 }
 """What the quantities of one value look like."""

@@ -108,7 +108,8 @@ for _concept, _words in _LISTED.items():
 
 _PIECE = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _WHOLE = re.compile(
-    r"SoC|SoH|SoE|SoP|DegC|degC|NotAus|eStop|EStop|mV|mA|kWh|kOhm|kW|PreCharge|preCharge|StateOfCharge"
+    r"SoC|SoH|SoE|SoP|DegC|degC|NotAus|eStop|EStop|(?<![a-z])(?:mV|mA|kWh|kOhm|kW)(?![a-z])|PreCharge|preCharge"
+    r"|StateOfCharge"
 )
 _GLUE = frozenset(("s", "n", "en", "es", "e"))
 _ADJECTIVES = frozenset(
@@ -119,8 +120,8 @@ _ADJECTIVES = frozenset(
 _LONG = frozenset(word for word in CONCEPTS if len(word) >= 3) | _ADJECTIVES
 _LETTERS = frozenset("uvit")
 _MEASURED = frozenset(
-    ("bat", "batt", "batterie", "battery", "cell", "cells", "zelle", "zellen", "zell", "pack", "min", "max", "sum",
-     "hv", "string", "akku", "ist", "modul", "module", "coolant", "link", "zwischenkreis")
+    ("bat", "batt", "batterie", "battery", "cell", "cells", "zelle", "zellen", "zell", "pack", "min", "max",
+     "sum", "hv", "string", "akku", "ist", "modul", "module", "coolant", "link", "zwischenkreis")
 )  # fmt: skip
 """What may stand behind the letter of a measured quantity, as in ``ubat``."""
 

@@ -319,3 +319,21 @@ def test_nan_is_not_taken_for_a_value() -> None:
         "string_voltage_v"
     )
     assert item is not None and 65535 in item.codes
+
+
+@pytest.mark.parametrize("absent", [0.0, math.nan])
+def test_cells_that_are_not_fitted_are_left_out(tmp_path: Path, absent: float) -> None:
+    """The DBC has room for 24 cells, the pack has 18: the others are zero, or have the code for no value."""
+
+    def value(name: str, at_s: float) -> float:
+        if name.startswith("CellVoltage_") and int(name[-3:]) >= 18:
+            return absent
+        return _pack(name, at_s)
+
+    source = frames("simple_mux_big_endian", value, pages=_PAGES, duration_s=10.0)
+    proposal = propose(dbc("simple_mux_big_endian"), evidence("simple_mux_big_endian", source))
+    item = proposal.item("cell_voltage_v")
+    assert item is not None and (proposal.cells, len(item.members)) == (18, 18)
+    assert "6 more at the end of the row" in " ".join(item.doubts)
+    assert item.entries[0].repeat == {"c": (0, 17)}
+    _settled(tmp_path, proposal)
