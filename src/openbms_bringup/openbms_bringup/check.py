@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from openbms_bringup.check_gateway import describe_gateway, is_gateway
+from openbms_bringup.check_inverter import describe_profile, is_profile
 from openbms_bringup.check_site import describe_site, is_site
 from openbms_bringup.inject.case import FaultFile
 from openbms_bringup.system import NodeEntry, SystemFile, load_system
@@ -29,9 +30,16 @@ _BELOW_DATA_SHEET_V = 0.3
 
 def models() -> dict[str, type[BaseModel]]:
     """Give the model of each kind of configuration file."""
+    from openbms_drivers.devices.inverter_lv.profile import Profile
     from openbms_drivers.devices.sunspec.site_file import SiteFile
 
-    return {"pack": PackFile, "cell": CellFile, "system": SystemFile, "faults": FaultFile, "site": SiteFile}
+    own: dict[str, type[BaseModel]] = {
+        "pack": PackFile,
+        "cell": CellFile,
+        "system": SystemFile,
+        "faults": FaultFile,
+    }
+    return {**own, "site": SiteFile, "profile": Profile}
 
 
 def _kind_of(path: Path) -> str:
@@ -43,6 +51,8 @@ def _kind_of(path: Path) -> str:
         return "faults"
     if is_gateway(keys):
         return "gateway"
+    if is_profile(keys):
+        return "profile"
     if is_site(keys):
         return "site"
     if keys & {"topology", "device", "contactors"}:
@@ -51,8 +61,8 @@ def _kind_of(path: Path) -> str:
         return "cell"
     raise ConfigError(
         f"{path}:1: neither a pack file (with 'topology'), a cell file (with 'ocv'), a system file (with "
-        "'processes'), a gateway file (with 'device'), a site file (with 'meters') nor a file of the fault "
-        "library (with 'cases'). Name one of these."
+        "'processes'), a gateway file (with 'device'), a site file (with 'meters'), an inverter profile "
+        "(with 'frames') nor a file of the fault library (with 'cases'). Name one of these."
     )
 
 
@@ -226,6 +236,8 @@ def check_file(name: str) -> str:
         return _describe_system(path)
     if kind == "gateway":
         return describe_gateway(path, set(read_yaml(path)[0]))
+    if kind == "profile":
+        return describe_profile(path)
     if kind == "site":
         return describe_site(path)
     if kind == "faults":
