@@ -127,3 +127,17 @@ def test_what_is_wrong_with_a_bag(tmp_path: Path) -> None:
         other, "--pack", PACK, "--log-channel", "pack7", code=2
     )
     assert "a bag cannot be put onto a bus" in run(other, "--interface", "virtual", code=2)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_a_bag_that_is_damaged_is_refused_in_one_sentence(part: float, tmp_path: Path) -> None:
+    bag = drive(tmp_path)
+    file = next(bag.glob("*.mcap"))
+    data = bytearray(file.read_bytes())
+    at = int(part * len(data))
+    data[at : at + 600] = bytes(600)
+    file.write_bytes(data)
+    said = run(bag, "--pack", PACK, code=2)
+    assert f"{bag}: cannot be read" in said
+    assert "openbms recover" in said
+    assert len(said.strip().splitlines()) == 1

@@ -18,6 +18,7 @@ from openbms_drivers.frame import Frame
 
 __all__ = ["Bag", "RecordedScan", "is_bag"]
 
+_LONGEST_TEXT = 160
 _RX, _TX, _MEASUREMENT = "can_rx", "can_tx", "measurement"
 _TYPE = "openbms_msgs/msg/CanFrames"
 _NEEDED = ("monotonic_times", "closed_monotonic_time", "closed_stamp", "counted_by_stamp")
@@ -89,7 +90,7 @@ class Bag:
     def __init__(
         self, path: Path, namespace: str | None = None, polled: frozenset[int] = frozenset()
     ) -> None:
-        from rosbags.highlevel import AnyReader, AnyReaderError
+        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
 
         self.path = path
@@ -101,10 +102,10 @@ class Bag:
         try:
             self._reader = AnyReader([path], default_typestore=get_typestore(Stores.EMPTY))
             self._reader.open()
-        except (AnyReaderError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # whatever the reader of a storage raises at what is damaged
             raise ConfigError(
-                f"{path}: cannot be read as a bag ({error}). `openbms recover {path}` completes one that "
-                "was cut off."
+                f"{path}: cannot be read as a bag ({_said(error)}). `openbms recover {path}` completes one "
+                "that was cut off."
             ) from error
         try:
             self._look(namespace)
@@ -158,9 +159,8 @@ class Bag:
                 count += 1
                 yield scan
         except Exception as error:  # whatever the reader of a storage raises at damaged data
-            text = " ".join(str(error).split()) or type(error).__name__
             raise ConfigError(
-                f"{self.path}: cannot be read behind scan {count} of {self.topic} ({text}). "
+                f"{self.path}: cannot be read behind scan {count} of {self.topic} ({_said(error)}). "
                 f"`openbms recover {self.path}` keeps what can be read."
             ) from error
 
@@ -204,6 +204,12 @@ class Bag:
     def close(self) -> None:
         """Close the bag."""
         self._reader.close()
+
+
+def _said(error: Exception) -> str:
+    """Give what an error says in one line; readers may put a whole message definition into it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
 
 
 def _stamp_ns(message: Any) -> int:
