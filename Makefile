@@ -60,7 +60,7 @@ fuzz: build ## Send a million random and mutated frames through driver and monit
 	@exec $(ENV) python tests/support/frame_fuzz.py --output docs/validation/frame-fuzz.json $(FUZZ_ARGS)
 
 hostile: build ## Hostile frames and answers into every shipped pack, damaged DBCs and logs (HOSTILE_ARGS='--seconds 3600')
-	@exec $(ENV) python tests/support/hostile_run.py $(HOSTILE_ARGS)
+	@exec $(ENV) python tests/support/hostile_run.py --output docs/validation/hostile-input.md $(HOSTILE_ARGS)
 
 faults: build ## Put every case of the fault library into a running demo (half an hour; FAULTS_ARGS='cell_* --seed 1')
 	@exec $(ENV) python -m openbms_bringup.inject.run_library $(FAULTS_ARGS)

@@ -6,12 +6,14 @@ Every shipped pack in turn with another seed each round; what is found is printe
 from __future__ import annotations
 
 import argparse
+import platform
 import random
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
+from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +30,21 @@ PACKS = sorted((ROOT / "src/openbms_bringup/config/packs").glob("*.yaml"))
 DBCS = sorted((ROOT / "src/openbms_drivers/openbms_drivers/devices").glob("*/*.dbc"))
 LOGS = sorted(path for path in (ROOT / "tests/data/can").iterdir() if path.name.startswith(("drive", "two")))
 _FRAMES, _FILES = 5000, 20
+_PAGE = """# Hostile frames, answers and files
+
+Printed by `make hostile` on {date}, {machine}, Python {python}:
+
+```text
+{line}
+```
+
+Every shipped pack gets frames with any identifier, length (0 to 64 bytes) and kind (remote, error, CAN FD),
+random content with right checksums, and garbage on the identifiers of its ISO-TP polls; DBCs and logs are
+damaged byte by byte and line by line. Found would be: an exception; a value that is marked valid and is no
+finite number, lies outside of the pack file's range, or was said by no frame within its maximum age (by
+cantools); a file that is neither read nor refused in one sentence that names it. That such values are found
+is tested (`src/openbms_drivers/test/test_hostile_frames.py`).
+"""
 
 
 def frames_round(path: Path, seed: int, counts: Counter[str], found: list[str]) -> None:
@@ -58,6 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="write the page with the result here")
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     found: list[str] = []
@@ -78,9 +96,20 @@ def main() -> int:
                     break
             seed += 1
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"{len(PACKS)} packs, seeds {options.seed} to {seed - 1}, {options.seconds:.0f} s: {said}; "
-          f"{len(found)} things found")  # fmt: skip
+    line = (
+        f"{len(PACKS)} packs, seeds {options.seed} to {seed}, {options.seconds:.0f} s: {said}; "
+        f"{len(found)} things found"
+    )
+    print(line)
     print("\n".join(found[:20]))
+    if options.output is not None:
+        options.output.write_text(
+            _PAGE.format(
+                date=f"{datetime.now(timezone.utc):%Y-%m-%d}", machine=platform.machine(),
+                python=platform.python_version(), line=line,
+            ),
+            encoding="utf-8",
+        )  # fmt: skip
     return int(bool(found))
 
 
