@@ -184,11 +184,13 @@ def test_an_inverter_that_ignores_what_it_took_is_named() -> None:
 
 def test_somebody_who_changes_the_mode_is_overruled_and_a_refused_write_is_said() -> None:
     house = House()
-    with running(house) as run:
+    with running(house, inverter={"revert_after_s": 60.0}) as run:
         run.wanted_w = 1000.0
         run.until_power(1000.0)
         house.units[1].set(124, "StorCtl_Mod", 0)
         run.until(lambda: house.units[1].get(124, "StorCtl_Mod") == 3, "written anew", 4.0)
+        assert run.site.controller is not None and run.site.controller.overruled == 1
+        assert run.site.controller.overruled_because == "StorCtl_Mod is 0, written was 3"
         at = house.units[1].address(124, "OutWRte")
         house.refuse[at] = ExcCodes.ILLEGAL_VALUE
         run.wanted_w = 2000.0
@@ -235,3 +237,17 @@ def test_the_limit_of_feeding_in_holds_whatever_the_losses_are() -> None:
             end = time.monotonic() + 0.6
             run.until(lambda until=end: time.monotonic() > until, "some time")
             assert house.battery_ac_w == pytest.approx(-1500.0, abs=60.0)
+
+
+def test_an_inverter_that_was_lost_while_it_was_given_back_is_given_back_later() -> None:
+    house = House(pv_w=3000.0)
+    with running(house, inverter={"when_setpoint_expires": "release", "revert_after_s": 60.0}) as run:
+        run.wanted_w = -1000.0
+        run.until_power(-1000.0)
+        house.stop()
+        run.wanted_w = None
+        run.until(lambda: run.site.decision.release, "released")
+        run.until(lambda: run.site.controller and run.site.controller.problem, "it was tried")
+        house.start()
+        run.until_power(2500.0)
+        assert house.reverted == 0 and house.units[1].get(124, "StorCtl_Mod") == 0

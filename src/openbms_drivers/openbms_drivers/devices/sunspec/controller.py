@@ -13,7 +13,7 @@ from openbms_drivers.devices.sunspec.control import (
     plan_release,
     plan_storage,
 )
-from openbms_drivers.devices.sunspec.device import SunspecDevice
+from openbms_drivers.devices.sunspec.device import Reading, SunspecDevice
 from openbms_drivers.devices.sunspec.link import LinkDownError
 from openbms_drivers.devices.sunspec.models import CONTROL_MODELS, Values
 from openbms_drivers.devices.sunspec.ratings import Ratings
@@ -24,6 +24,7 @@ __all__ = ["InverterController"]
 
 _SHORTEST_BETWEEN_WRITES_S = 0.25
 _AFTER_REFUSAL_S = 2.0
+_AGAIN_S = 0.5
 _SMALL_CHANGE = 0.005
 """Share of the rating below which a power is not raised: the voltage of the pack moves all the time."""
 _FOLLOWS_SHARE = 0.1
@@ -51,6 +52,8 @@ class InverterController:
         It took the power, and the pack shows another one; empty while it follows.
     writes : int
         Requests that were confirmed.
+    overruled, overruled_because : int, str
+        How often something else stood in the registers than was written, and what stood there last.
     """
 
     def __init__(
@@ -60,10 +63,11 @@ class InverterController:
         self._max_age_s, self._monotonic_s = max_age_s, monotonic_s
         self._plan: Plan | None = None
         self._written_s = self._attempt_s = -math.inf
-        self._released = False
+        self._released = self._taken = False
         self._apart_since_s: float | None = None
         self.problem = self.not_following = ""
-        self.writes = 0
+        self.writes = self.overruled = 0
+        self.overruled_because = ""
 
     @property
     def written_w(self) -> float:
@@ -98,7 +102,7 @@ class InverterController:
 
     def stop(self, ratings: Ratings) -> None:
         """Leave 0 W with its reversion time behind; the inverter falls back to its own mode by itself."""
-        if self._settings.control == "none" or self._released or self._plan is None:
+        if self._settings.control == "none" or not self._taken:
             return
         self._attempt_s = self._written_s = -math.inf
         self.step(Decision(0.0, math.nan, "stopped", "this node ends"), ratings)
@@ -129,7 +133,7 @@ class InverterController:
             return power_w * self._settings.efficiency
         return power_w
 
-    def _control(self) -> Values:
+    def _control(self) -> Reading:
         snapshot = self._device.snapshot
         if snapshot.chain is None:
             raise UnusableError(snapshot.problem or "the inverter is not read")
@@ -148,7 +152,7 @@ class InverterController:
             elif number != there[-1] and not _complete(reading.values):
                 continue
             else:
-                return reading.values
+                return reading
         raise UnusableError(problem)
 
     def _planned(self, values: Values, decision: Decision, ratings: Ratings) -> Plan:
@@ -165,20 +169,23 @@ class InverterController:
         )
 
     def _keep(self, decision: Decision, ratings: Ratings, now_s: float) -> None:
-        values = self._control()
-        plan = self._planned(values, decision, ratings)
-        if not self._due(plan, values, ratings, now_s):
-            return
-        self._write(plan, now_s)
+        reading = self._control()
+        plan = self._planned(reading.values, decision, ratings)
+        if self._due(plan, reading, ratings, now_s):
+            self._write(plan, now_s)
 
-    def _due(self, plan: Plan, values: Values, ratings: Ratings, now_s: float) -> bool:
+    def _due(self, plan: Plan, reading: Reading, ratings: Ratings, now_s: float) -> bool:
         old = self._plan
         if old is None or self._released or old.model != plan.model:
             return True
+        difference = old.difference(reading.values) if reading.at_s > self._written_s else ""
+        if difference and now_s - self._written_s >= _AGAIN_S:
+            # it fell back, or somebody else writes
+            self.overruled += 1
+            self.overruled_because = difference
+            return True
         if now_s - self._written_s >= self._settings.revert_after_s / 3.0:
             return True
-        if old.difference(values) and now_s - self._written_s >= 1.0:
-            return True  # it fell back, or somebody else writes
         change_w = plan.power_w - old.power_w
         if change_w == 0.0 or now_s - self._written_s < _SHORTEST_BETWEEN_WRITES_S:
             return False
@@ -187,6 +194,7 @@ class InverterController:
         return narrower or not abs(change_w) < _SMALL_CHANGE * rating_w
 
     def _write(self, plan: Plan, now_s: float) -> None:
+        self._taken = True  # from the first register on, also if the others fail
         for write in plan.writes:
             try:
                 self._device.write(plan.model, write.register, write.words)
@@ -196,16 +204,17 @@ class InverterController:
                 ) from None
             self.writes += 1
         self._plan, self._written_s, self._released = plan, now_s, math.isnan(plan.power_w)
+        self._taken = not self._released
         difference = plan.difference(self._device.read_now(plan.model))
         self.problem = f"the inverter does not take what is written: {difference}" if difference else ""
 
     def _release(self, now_s: float) -> None:
         if self._released:
             return
-        if self._plan is None:
+        if not self._taken:
             self._released = True  # never taken over: nothing to give back
             return
-        self._write(plan_release(self._control()), now_s)
+        self._write(plan_release(self._control().values), now_s)
 
 
 def _complete(values: Values) -> bool:

@@ -334,6 +334,8 @@ class Site:
                 bound_because=decision.reason,
                 pack_power_w=f"{self.inputs.pack_power_w(now_s):.0f}",
                 writes=controller.writes,
+                overruled=controller.overruled,
+                overruled_because=controller.overruled_because,
             )
             problems += [text for text in (controller.problem, controller.not_following) if text]
         event = self.grid_event(now_s)
