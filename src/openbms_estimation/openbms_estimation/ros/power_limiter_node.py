@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from openbms_core.config_file import ConfigError
@@ -19,6 +20,8 @@ from openbms_estimation.sop.reported import power_limiter_of
 
 __all__ = ["PowerLimiterNode", "main"]
 
+_LONGEST_PERIOD_S = 0.5
+
 
 class PowerLimiterNode(BmsNode):
     """Each state of charge with the measurement that it was computed from gives one message of limits."""
@@ -32,8 +35,21 @@ class PowerLimiterNode(BmsNode):
             "horizons_s", list(HORIZONS_S), "Times for which each limit shall hold [s], each above 0"
         )
 
+        self.parameter(
+            "period_s",
+            0.0,
+            "Shortest time between two messages [s], at most 0.5; 0: one for each state of charge (most of "
+            "what many packs on one computer cost)",
+        )
+
     def configure(self) -> None:
         """Build the limiter."""
+        if not 0.0 <= self.value("period_s") <= _LONGEST_PERIOD_S:
+            raise ConfigError(
+                f"power_limiter: period_s is {self.value('period_s'):g}; give 0 to {_LONGEST_PERIOD_S:g} s: "
+                "the safety monitor takes limits that are older than a second for lost."
+            )
+        self._next_s = -math.inf
         horizons_s = tuple(float(h) for h in self.value("horizons_s"))
         if not horizons_s or min(horizons_s) <= 0.0:
             raise ConfigError(
@@ -56,8 +72,11 @@ class PowerLimiterNode(BmsNode):
 
     def _estimated(self, message: Any) -> None:
         measurement = self._measurements.get(message.scan_number)
-        if measurement is None:
+        now_s = self.monotonic_s()
+        if measurement is None or now_s < self._next_s:
             return
+        # less a part of a scan, so that a scan that comes a little early is not left out for another one
+        self._next_s = now_s + self.value("period_s") - 0.4 * self.pack.file.measurement.scan_period_s
         limits = self._limiter.step(
             measurement_from_msg(measurement), state_of_charge_from_msg(message), self._health
         )
