@@ -174,6 +174,7 @@ def test_what_is_wrong_is_one_sentence(arguments: list[str], said: str) -> None:
 
 def test_a_log_of_something_else_says_so() -> None:
     told = run(DATA / "drive.blf", "--pack", "demo_96s_nmc", "--json")
+    assert "mapped signals never came" in told["notes"][1]
     assert told["refused"] > 100 * told["decoded"], (
         "the identifiers of two packs meet, their checksums do not"
     )

@@ -128,7 +128,7 @@ def _through_driver(
         "channel": log.channel,
         "channels": dict(sorted(log.channels.items())),
         "whole": not log.cut,
-        "notes": log.told() + _doubts(run),
+        "notes": _doubts(run) + log.told(),
     }
     return {**told, **_outcome(run, judge, output)}
 
@@ -163,10 +163,9 @@ def _bag_through_driver(
     bag.close()
     if run is None:
         raise ConfigError(f"{path}: {bag.topic} of the bag has no message: nothing was recorded.")
-    notes = []
+    notes = _doubts(run)
     if not compared.scans:
         notes.append("the bag has no measurement, so nothing could be compared with what was published then")
-    notes += _doubts(run)
     told = {
         "log": str(path),
         "format": "bag",
@@ -206,17 +205,28 @@ def _doubts(run: Any) -> list[str]:
     notes = []
     if not run.decoded and not run.refused and not run.answers:
         known = "but the DBC has others of them" if run.other else "nor has the DBC any other of them"
-        wanted = _named(plan.message.frame_id for plan in run.driver.decoder.plans)
+        # answers to polls have identifiers of their own, which no frame on the bus has
+        answers = {poll.message for poll in run.driver.pack.file.device.polls}
+        wanted = _named(
+            plan.message.frame_id for plan in run.driver.decoder.plans if plan.name not in answers
+        )
         there = _named(key & 0x1FFF_FFFF for key, _ in run.ledger.foreign.most_common())
         notes.append(
             f"no frame of the log is one that the pack file maps ({wanted}), {known}"
             + (f" (the log has {there})" if there else "")
             + ": wrong pack file, wrong bus of the vehicle, or a log of something else"
         )
-    elif run.refused > 0.01 * (run.refused + run.decoded):
+        return notes
+    if run.refused > 0.01 * (run.refused + run.decoded):
         notes.append(
             f"{run.refused} of {run.refused + run.decoded} frames of the pack were refused (length, checksum "
             "or counter): see the messages below, and device.integrity of the pack file"
+        )
+    never, came = run.ledger.never(), run.ledger.signals()
+    if len(never) > len(came):
+        notes.append(
+            f"{len(never)} of the {len(never) + len(came)} mapped signals never came: not all of the pack is "
+            "on this bus of the log, or it is another pack's"
         )
     return notes
 
@@ -385,5 +395,5 @@ def replay(
     else:
         _print(told)
     if interface is None and not told["decoded"] and not told["answers_to_polls"]:
-        sys.stderr.write(f"openbms: {log}: {told['notes'][-1]}.\n")
+        sys.stderr.write(f"openbms: {log}: {told['notes'][0]}.\n")
         raise typer.Exit(EXIT_NOTHING)
