@@ -220,9 +220,9 @@ _TEXT = """# Polling over ISO-TP beside the broadcast path
 
 A bus of 500 kbit/s at 100 % load ({rate:.0f} frames/s, a quarter of them the demonstration pack's with
 checksum and counter). Answers to polls stand in the place of frames of other devices, so the bus is as full
-with them. The control units are the library can-isotp; the driver is its real loop in a process of its own,
-over python-can's `socketcan` code with a Unix socket in place of the kernel's. *Delay* is from putting a frame
-of the pack onto the bus to its being decoded (the sender puts what is due every 0.5 ms: frames of one step
+with them. The control units are the library can-isotp; the driver is its real loop in its own process, over
+python-can's `socketcan` code with a Unix socket in place of the kernel's. *Delay* is from putting a frame of
+the pack onto the bus to its being decoded (the sender puts what is due every 0.5 ms: frames of one step
 queue up); *heartbeat* is the time between two command frames, due every 100 ms. Rows are run in turns; all
 rounds together.
 

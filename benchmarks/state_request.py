@@ -166,6 +166,9 @@ def main() -> None:
             f"all processes at the same priority ({policy}), over the socketcand hub (two hops of TCP, which "
             "a vehicle has not).",
             "",
+            "This is the driver's loop, which sends where there is no SocketCAN. On SocketCAN the kernel "
+            "keeps the period (ADR 23); that was not measured, since no kernel with CAN was at hand.",
+            "",
             "foxBMS wants 0x210 every 95 to 105 ms. It counts each 10 ms, up where the last two requests "
             f"were further apart or nearer, else down, and opens at {OPENS_AT}.",
             "",
