@@ -83,7 +83,11 @@ def coverage(pack: LoadedPack, decoder: SignalDecoder) -> list[Finding]:
             Finding(quantity, "covered", f"{count} from {shown}" if count > 1 else f"from {shown}")
         )
     findings += _needed(pack)
-    findings += [Finding("unit", "doubtful", text.rstrip(".")) for text in _once(decoder.warnings)]
+    for text in _once(decoder.warnings):
+        of_map = text.startswith("device.")
+        findings.append(
+            Finding("unit" if of_map else "DBC", "doubtful" if of_map else "note", text.rstrip("."))
+        )
     facts = {(fact.message.name, fact.name): fact for fact in collect_facts(decoder.messages)}
     findings += _ranges(pack, facts)
     findings += _cycles(pack, facts)
@@ -172,7 +176,8 @@ def _ranges(pack: LoadedPack, facts: dict[tuple[str, str], Fact]) -> list[Findin
     findings = []
     for number, entry in enumerate(pack.file.device.signals):
         where = f"device.signals[{number}]"
-        if entry.to in _NO_RANGE and entry.minimum is None and entry.maximum is None:
+        unguarded = entry.minimum is None and entry.maximum is None and not entry.not_available_raw
+        if entry.to in _NO_RANGE and unguarded and entry.valid_signal is None:
             findings.append(
                 Finding(
                     entry.to, "doubtful", f"{where} has neither minimum nor maximum: any raw value counts"

@@ -126,7 +126,7 @@ def _cells(pack: LoadedPack, series: ScanSeries) -> list[Finding]:
     elif pack.file.mapped("string_voltage_v") and not pack.file.mapped("cell_voltage_v"):
         _, volts = series.column(2)
         cells = pack.file.topology.cells_in_series
-        if len(volts):
+        if len(volts) and cells > 1:  # 1 stands in where nothing tells it
             each = float(np.median(volts)) / cells
             if not 1.5 <= each <= 4.5:
                 findings.append(

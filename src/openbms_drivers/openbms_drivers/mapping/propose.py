@@ -226,7 +226,8 @@ def _timing(proposal: Proposal, evidence: LogEvidence | None) -> None:
     for item in proposal.items:
         periods = [period for fact in item.members if (period := _period(fact, evidence)) is not None]
         if len(periods) == len(item.members):
-            period, where = max(periods), "log" if evidence is not None else "DBC"
+            heard = evidence is not None and all(evidence.traffic(fact.message) for fact in item.members)
+            period, where = max(periods), "log" if heard else "DBC"
             fastest = min(fastest, min(periods))
             age = max(0.2, _rounded(3.3 * period))
             told = f"every {period:.3g} s by the {where}"
@@ -246,7 +247,7 @@ def _timing(proposal: Proposal, evidence: LogEvidence | None) -> None:
 
 
 def _period(fact: Fact, evidence: LogEvidence | None) -> float | None:
-    if evidence is not None:
+    if evidence is not None and evidence.traffic(fact.message) is not None:
         return evidence.period(fact)
     if fact.selection:
         return None

@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 NEEDED_CHANGES = 8
 NEEDED_AGREEMENT = 0.8
 _NEEDED_CORRELATION = 0.35
+_CLEAR_CHANGES = 3
+"""So many are enough where the current goes up and down and the voltage follows it closely."""
 _LAG = 3
 """A change is taken over so many pieces of time: one in the middle of a piece, or a voltage that comes late,
 then counts whole in most of them."""
@@ -72,7 +74,7 @@ def sign_by_voltage(current_t: Floats, current: Floats, voltage_t: Floats, volta
 
     Notes
     -----
-    Both are averaged over equal pieces of time, long enough for two values of each. Over three pieces the
+    Both are averaged over equal pieces of time, long enough for four values of each. Over three pieces the
     current must change by a twentieth of its range at least; the change of voltage over it is a resistance,
     whose sign is the sign of the current. Changes of voltage below a quarter of its smallest step are left
     out.
@@ -80,7 +82,7 @@ def sign_by_voltage(current_t: Floats, current: Floats, voltage_t: Floats, volta
     nothing = np.nan
     if len(current) < 4 or len(voltage) < 4:
         return SignVerdict(0, 0, 0.0, nothing, "not enough values of current and voltage in the log")
-    width = max(1.0, 2.0 * _typical_step(current_t), 2.0 * _typical_step(voltage_t))
+    width = max(0.25, 4.0 * _typical_step(current_t), 4.0 * _typical_step(voltage_t))
     first, last = max(current_t[0], voltage_t[0]), min(current_t[-1], voltage_t[-1])
     if last - first < 4.0 * width:
         return SignVerdict(
@@ -104,21 +106,26 @@ def sign_by_voltage(current_t: Floats, current: Floats, voltage_t: Floats, volta
     told = np.abs(d_volts) >= max(0.25 * quantum, 1e-6)
     d_amps_t, d_volts_t = d_amps[told], d_volts[told]
     changes = len(d_amps_t) // _LAG
-    if changes < NEEDED_CHANGES:
+    products = d_amps_t * d_volts_t
+    scatter = float(np.sqrt((d_amps_t**2).sum() * (d_volts_t**2).sum()))
+    correlation = float(products.sum() / scatter) if scatter else 0.0
+    resistance = float(products.sum() / (d_amps_t**2).sum()) if changes else nothing
+    sign = 1 if correlation > 0 else -1
+    # large changes count more than small ones
+    weights = np.abs(d_amps_t)
+    agreeing = float(weights[np.sign(products) == sign].sum() / weights.sum()) if changes else 0.0
+    both_ways = min((d_amps_t > 0).sum(), (d_amps_t < 0).sum()) >= _LAG
+    clear = changes >= _CLEAR_CHANGES and both_ways and agreeing >= 0.95 and abs(correlation) >= 0.9
+    if changes < NEEDED_CHANGES and not clear:
         return SignVerdict(
-            0, changes, 0.0, nothing,
+            0,
+            changes,
+            agreeing,
+            nothing,
             f"not enough current changes that the voltage shows: {changes} of {NEEDED_CHANGES} (current "
             f"{low:g} to "
             f"{high:g} A, voltage in steps of {quantum:g} V)",
-        )  # fmt: skip
-    products = d_amps_t * d_volts_t
-    resistance = float(products.sum() / (d_amps_t**2).sum())
-    sign = 1 if resistance > 0 else -1
-    # large changes count more than small ones
-    weights = np.abs(d_amps_t)
-    agreeing = float(weights[np.sign(products) == sign].sum() / weights.sum())
-    scatter = float(np.sqrt((d_amps_t**2).sum() * (d_volts_t**2).sum()))
-    correlation = float(products.sum() / scatter) if scatter else 0.0
+        )
     what = "rises" if sign > 0 else "falls"
     text = (
         f"the voltage {what} with the current at {agreeing:.0%} of {changes} changes "
