@@ -360,3 +360,13 @@ def test_a_battery_that_is_scanned_once_a_second_is_not_unknown_between_scans() 
 def _keep_state(one: InverterGateway, now_s: float) -> None:
     one.take("state", status(), now_s)
     one.take("limits", limits(), now_s)
+
+
+@pytest.mark.parametrize(("way", "key"), [("charge_allowed", "ccl_a"), ("discharge_allowed", "dcl_a")])
+def test_what_the_state_forbids_is_not_told_whatever_the_limits_say(way: str, key: str) -> None:
+    data = newest(run(gateway(), 0.0, 2.0, 0.05, state=status(State.CONNECTED, **{way: False})))
+    found = decode(DOCUMENTS["pylontech_v1_2"], 0x351, data[0x351])
+    assert found[key] == 0.0
+    assert max(found["ccl_a"], found["dcl_a"]) > 50.0, "the other way is free"
+    bits = decode(DOCUMENTS["pylontech_v1_2"], 0x35C, data[0x35C])
+    assert bits["charge"] == (way != "charge_allowed") and bits["discharge"] == (way != "discharge_allowed")
