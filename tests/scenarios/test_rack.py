@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 
 from openbms_core.types import State
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(240)]
 
 RACK = Path(__file__).resolve().parents[2] / "config" / "systems" / "rack.yaml"
 STRINGS = [f"string_{n}" for n in range(4)]
