@@ -115,7 +115,7 @@ def test_check_says_how_many(tmp_path: Path) -> None:
         ({"pack": None}, "packs.a.pack: the pack file is missing"),
         ({"packs": {"a": {"pack": "demo_96s_nmc", "parameters": {"x": {}}}}}, "a pack has no such node"),
         ({"packs": {"1a": {}}}, "letters, digits"),
-        ({"packs": {"a": {"bus": {"chanel": "can0"}}}}, "Did you mean 'channel'"),
+        ({"packs": {"a": {"bus": {"channels": "can0"}}}}, "Did you mean 'channel'"),
         ({"packs": {"a": {"pack": "nothing"}}}, "nothing: no such file"),
         (
             {"processes": {"all": {"per_pack": True, "nodes": list(RACK["nodes"])}}},
