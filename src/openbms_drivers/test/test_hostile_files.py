@@ -68,6 +68,21 @@ def test_a_pack_over_a_damaged_dbc_runs_or_is_refused(tmp_path: Path) -> None:
     assert ran > 20 and refused > 20
 
 
+def test_a_damaged_pack_file_is_loaded_or_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "log_pack.dbc").write_bytes((LOGS / "log_pack.dbc").read_bytes())
+    target, loaded, refused = tmp_path / "x.yaml", 0, 0
+    whole = (LOGS / "log_pack.yaml").read_bytes()
+    for data in islice(damaged(whole, random.Random(3), most=1), 60):
+        target.write_bytes(data)
+        try:
+            PackDriver(load_pack(target))
+            loaded += 1
+        except ConfigError as error:
+            refused += 1
+            assert "x.yaml" in str(error)
+    assert loaded and refused
+
+
 def _start(name: str) -> bytes:
     data = (LOGS / name).read_bytes()
     return data if name.endswith((".blf", ".gz", ".mf4")) else data[:_HEAD]
