@@ -240,10 +240,15 @@ class Database:
             With both signals, their lines in the DBC and the bits.
         """
         signals = [signal for signal in message.signals if signal.name in mapped]
+        pages = [
+            {name: frozenset(values) for name, values in self.multiplexing(message, signal)}
+            for signal in signals
+        ]
+        bits = [_bits(signal) for signal in signals]
         for number, signal in enumerate(signals):
-            for other in signals[:number]:
-                shared = self.shared_bits(message, signal, other)
-                if shared:
+            for before, other in enumerate(signals[:number]):
+                shared = bits[number] & bits[before]
+                if shared and _together(pages[number], pages[before]):
                     later = max(
                         (signal, other), key=lambda item: tuple(str(step) for step in mapped[item.name])
                     )
@@ -257,13 +262,10 @@ class Database:
                         "only one of them.",
                     )
 
-    def shared_bits(self, message: Any, signal: Any, other: Any) -> set[int]:
-        """Give the bits (8 · byte + bit) that two signals share, none where they are never together."""
-        levels, others = (dict(self.multiplexing(message, item)) for item in (signal, other))
-        for name in levels.keys() & others.keys():
-            if not set(levels[name]) & set(others[name]):
-                return set()
-        return _bits(signal) & _bits(other)
+
+def _together(levels: dict[str, frozenset[int]], others: dict[str, frozenset[int]]) -> bool:
+    """Tell whether two signals are in one frame at times, by their multiplexers."""
+    return all(levels[name] & others[name] for name in levels.keys() & others.keys())
 
 
 def _bits(signal: Any) -> set[int]:

@@ -17,6 +17,8 @@ _INDEX = re.compile(
     r"(?:^|_|(?<=[a-z]))(?:id|idx|index|num|number|no|nr|addr|address|group|grp|page|row|slot|pos)\d*$",
     re.IGNORECASE,
 )
+_LETTER = re.compile(r"(?:(?<=_)|^)[A-Z](?=_|$)")
+_NUMBER = re.compile(r"\d+")
 _OUTER = re.compile(r"ic|module|mod|cmu|slave|segment|seg|node|string|board|stack|csc|afe", re.IGNORECASE)
 
 
@@ -86,7 +88,7 @@ def find_arrays(
     ratings = {id(fact): rating for fact, rating in rated}
     single = [fact for fact, _ in rated if not _in_turn(fact)]
     arrays: list[Array] = []
-    for row in find_rows(single):
+    for row in _lettered(find_rows(single)):
         score = sum(ratings[id(fact)].score for fact in row.members) / len(row.members)
         if score < least:
             continue
@@ -102,6 +104,36 @@ def find_arrays(
         )
     arrays += _in_turns([fact for fact, _ in rated if _in_turn(fact)], ratings, least)
     return sorted(arrays, key=lambda array: -array.score)
+
+
+def _lettered(rows: list[Row]) -> list[Row]:
+    """Join rows that differ in one letter only, such as Voltage_1_0_A and Voltage_1_0_B."""
+    groups: dict[tuple[object, ...], list[tuple[str, Row]]] = defaultdict(list)
+    for row in rows:
+        name = row.members[0].name
+        letters = _LETTER.findall(name)
+        pages = tuple((_LETTER.sub("@", fact.name), fact.message.name) for fact in row.members)
+        groups[(pages if len(letters) == 1 else name, len(row.members))].append(("".join(letters), row))
+    joined = []
+    for parts in groups.values():
+        parts.sort(key=lambda part: part[0])
+        order = "".join(letter for letter, _ in parts)
+        follow = "".join(chr(ord(order[0]) + at) for at in range(len(parts))) if order else ""
+        if len(parts) < 2 or order != follow:
+            joined += [row for _, row in parts]
+            continue
+        name = parts[0][1].members[0].name
+        at = max((match.start() for match in _LETTER.finditer(name)), default=0)
+        inner = at > max((match.start() for match in _NUMBER.finditer(name)), default=-1)
+        columns = [row.members for _, row in parts]
+        members = (
+            [fact for turn in zip(*columns, strict=True) for fact in turn]
+            if inner
+            else [fact for column in columns for fact in column]
+        )
+        doubt = f"{len(parts)} rows that differ by a letter ({', '.join(order)}) are taken as one"
+        joined.append(Row(members, list(range(len(members))), [*parts[0][1].doubts, doubt]))
+    return joined
 
 
 def _in_turn(fact: Fact) -> bool:

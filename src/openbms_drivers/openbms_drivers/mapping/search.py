@@ -210,7 +210,7 @@ class Search:
             for fact in self.facts
             if id(fact) not in in_rows and (rating := rated(fact)) is not None and rating.score >= UNSURE
         ]
-        single.sort(key=lambda found: -found[0])
+        single.sort(key=lambda found: (-found[0], found[1].name))
         taken: dict[str, str] = {}
         for score, fact, rating in single:
             location, doubt = _location(fact)

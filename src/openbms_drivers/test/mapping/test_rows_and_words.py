@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openbms_core.pack_device import SignalMap
+from openbms_drivers.mapping.arrays import find_arrays
 from openbms_drivers.mapping.facts import collect_facts, unit_of
+from openbms_drivers.mapping.roles import Rating
 from openbms_drivers.mapping.rows import compress, find_rows
 from openbms_drivers.mapping.words import concepts, words
 
@@ -109,3 +111,15 @@ def test_repeat_says_the_same_as_the_names(
         )
         expanded += [(index, message, signal) for index, message, signal, _ in mapped.expanded()]
     assert expanded == [(index, *name) for index, name in enumerate(names)]
+
+
+def test_rows_that_differ_by_a_letter_are_one() -> None:
+    """Three cells a group, named A, B and C: the letter runs fastest where it stands last."""
+    names = [
+        (f"Module_{m}", f"Voltage_{m}_{g}_{letter}") for m in (1, 2) for g in range(3) for letter in "ABC"
+    ]
+    facts = collect_facts(_database(names[::-1]))
+    arrays = find_arrays(facts, lambda fact: Rating(9.0, "x"), 5.0, lambda fact: None)
+    assert [fact.name for fact in arrays[0].members] == [name for _, name in names]
+    assert any("differ by a letter (A, B, C)" in doubt for doubt in arrays[0].doubts)
+    assert sum(entry.count for entry in arrays[0].entries) == len(names)
