@@ -116,6 +116,23 @@ def test_only_one_moves_at_a_time_and_each_fits_for_a_while() -> None:
     assert len(gaps) == 4 and all(b - a >= 1.0 for a, b in pairwise(gaps))
 
 
+def test_who_is_not_ready_yet_is_waited_for_before_the_first_is_chosen() -> None:
+    """The empty one is ready first: if it began, none of the others would fit to it."""
+    rack = Rack((13.2, 13.2, 10.0), model_resistance_ohm=0.1)
+    rack.state["p0"] = rack.state["p1"] = State.INIT
+    assert rack.request(State.CONNECTED).accepted
+    rack.run(2.0)
+    assert rack.log == []
+    rack.state["p0"] = rack.state["p1"] = State.STANDBY
+    rack.run(8.0)
+    assert rack.closed == ["p0", "p1"]
+    alone = Rack((13.2, 13.2))
+    alone.state["p1"] = State.FAULT
+    alone.request(State.CONNECTED)
+    alone.run(6.0)
+    assert alone.closed == ["p0"], "but not for ever"
+
+
 def test_a_request_that_is_repeated_moves_no_second_pack() -> None:
     rack = Rack((13.2, 13.2, 13.2))
     rack.deaf |= {"p0", "p1", "p2"}  # what they are asked for takes a while

@@ -20,6 +20,8 @@ __all__ = ["STOPS_ALL", "Answer", "Conductor", "Order"]
 
 ASK_WAIT_S = 3.0
 """A pack that was asked and has not begun after this time did not take it."""
+FIRST_WAIT_S = 5.0
+"""Before the first pack is chosen, others that are not ready get this long: who begins decides who fits."""
 RETRY_S = 5.0
 """Waiting time before a pack is asked again; doubled with each failure in a row, up to LONGEST_RETRY_S."""
 LONGEST_RETRY_S = 300.0
@@ -99,6 +101,7 @@ class Conductor:
     _had_one: bool = False
     _opening: bool = False
     _repeat_s: float = -1e9
+    _choosing_s: float | None = None
 
     def __post_init__(self) -> None:
         """Begin to remember each pack."""
@@ -142,6 +145,7 @@ class Conductor:
             return Answer(False, " ".join(f"{name}: {why.rstrip('.')}." for name, why in refusals.items()))
         self._release()
         self.wanted, self.reason, self._had_one, self._opening = target, "requested", False, False
+        self._choosing_s = None
         rest = f" Left out for now: {', '.join(refusals)}." if refusals else ""
         return Answer(True, f"The packs are connected one after the other, then {target.name}.{rest}")
 
@@ -350,6 +354,10 @@ class Conductor:
                       and view.status.reason.startswith("fault:")]  # fmt: skip
             self._stop(faults[0] if faults else "no_pack")
             self._opening = False
+            return []
+        self._choosing_s = t_s if self._choosing_s is None else self._choosing_s
+        late = [name for name, memory in self._memory.items() if not memory.failures and not memory.taken_out]
+        if len(candidates) < len(late) and t_s - self._choosing_s < FIRST_WAIT_S:
             return []
         first = first_pack(candidates, self.wanted, self.settings)
         if first is not None:
