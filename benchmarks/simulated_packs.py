@@ -1,7 +1,7 @@
 """State of charge of the simulated packs against the twin's truth, over days of use; writes its own page.
 
 The packs live by the twin's own physics, with spread between cells and the noise and errors of usual sensors;
-the product's estimator gets one scan in one or two seconds and starts from the first voltages alone.
+the product's estimator gets a scan each second (robot) or five (home) and starts from the first voltages.
 
     python benchmarks/simulated_packs.py    # prints and writes docs/validation/simulated-packs.md
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from openbms_core.pack import LoadedPack, load_pack
 from openbms_core.types import PackMeasurement, State, Validity
+from openbms_estimation.soc.estimate import SocSample
 from openbms_estimation.soc.pack_estimator import PackSocEstimator
 from openbms_sim.household import Household
 from openbms_sim.interface import Inputs
@@ -41,7 +42,9 @@ of his own cell (`lg_hg2`: to measured tests; the twin's NMC cell was read off t
 works through the plateaus and the hysteresis of LFP with sensors of usual errors, not how a cell of another maker would do.
 
 Errors are of single cells against the twin's truth, from 10 minutes after the start on (the first error: after a minute of rest, the start
-being told by the first voltages alone). Errors of the sensors: cells 1 mV, current 0.0005 C of offset (both standard deviations), gain 0.1 %.
+being told by the first voltages alone); where a cell is charged beyond full, its truth is not counted. Errors of the sensors: cells 1 mV,
+current 0.0005 C of offset (both standard deviations), gain 0.1 %. A scan each second (robot) or five (home): the product has ten in a
+second. Intervals that hold less than 95 % are too narrow: the file was fitted to one cell read by a good cycler.
 """  # noqa: E501
 
 
@@ -59,8 +62,8 @@ class Run:
 
 
 RUNS = (
-    Run("home_16s_lfp", "storage", 25.0, 0.5, 24.0, 2.0),
-    Run("home_16s_lfp", "storage", 10.0, 0.8, 24.0, 2.0),
+    Run("home_16s_lfp", "storage", 25.0, 0.5, 24.0, 5.0),
+    Run("home_16s_lfp", "storage", 10.0, 0.8, 24.0, 5.0),
     Run("robot_13s4p", "drive", 25.0, 0.9, 2.0, 1.0),
     Run("robot_13s4p", "drive", 5.0, 0.9, 2.0, 1.0),
 )
@@ -94,7 +97,8 @@ def measure(run: Run, seed: int) -> tuple[float, float, float, float, float, flo
     count, names = topology.cell_count, topology.sensors
     rng = np.random.default_rng(seed)
     plant = PackPlant(count, soc=run.soc, ambient_degc=run.degc, seed=seed, cell=pack_cell(pack))
-    estimator, load = PackSocEstimator(pack), load_for(run, pack)
+    whole, load = PackSocEstimator(pack), load_for(run, pack)
+    estimator, layout = whole.cells, whole.layout  # without the figures of the pack, which cost more
     bias_v, offset_a = rng.normal(0.0, 0.001, count), rng.normal(0.0, 0.0005 * group_ah(pack))
     voltages = plant.cells.emf_v()
     error, inside, true = [], [], []
@@ -119,17 +123,27 @@ def measure(run: Run, seed: int) -> tuple[float, float, float, float, float, flo
         m.string_current_validity[:] = Validity.VALID
         m.string_charge_increments_ah[:] = current * step_s / 3600.0
         m.contactor_feedback[:] = (1, 1, 0)
-        found = estimator.step(m)
+        found = estimator.step(
+            SocSample(
+                dt_s=step_s if scan else 0.0,
+                current_a=layout.per_cell(m.string_currents_a),
+                voltage_v=m.cell_voltages_v,
+                temperature_degc=layout.temperature_degc(m),
+                charge_increment_ah=layout.per_cell(m.string_charge_increments_ah),
+            )
+        )
         truth = plant.cells.soc
-        error.append(np.abs(found.cell_soc - truth))
-        inside.append(error[-1] <= 1.96 * found.cell_soc_std)
+        # beyond full and empty, where the voltage runs away, a state of charge has no meaning
+        counted = np.where((truth >= 0.0) & (truth <= 1.0), truth, np.nan)
+        error.append(np.abs(found.soc - counted))
+        inside.append(np.where(np.isnan(counted), np.nan, error[-1] <= 1.96 * found.soc_std))
         true.append(float(truth.mean()))
     late = round(SETTLED_S / step_s)
     errors = np.array(error)
     return (
-        float(np.sqrt((errors[late:] ** 2).mean())),
-        float(errors[late:].max()),
-        float(np.array(inside)[late:].mean()),
+        float(np.sqrt(np.nanmean(errors[late:] ** 2))),
+        float(np.nanmax(errors[late:])),
+        float(np.nanmean(np.array(inside)[late:])),
         min(true),
         max(true),
         float(errors[round(60.0 / step_s)].mean()),
@@ -160,9 +174,8 @@ def main() -> int:
         )
         lines.append(line)
         print(line, f"({time.process_time() - began:.0f} s of CPU)", flush=True)
-    if not given.no_page:
-        PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print(f"written: {PAGE.name}")
+        if not given.no_page:
+            PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0
 
 

@@ -22,6 +22,7 @@ from openbms_sim.interface import Inputs
 from openbms_sim.plant.pack import PackPlant
 from openbms_sim.twin_setup import TwinSettings, build_twin
 from openbms_sim.vehicle import Permission
+from openbms_sim.wiring import wiring_of
 
 READER = """
 import sys, time, can
@@ -73,9 +74,9 @@ def packing() -> tuple[float, float]:
     return own, (time.process_time() - start) / repeats
 
 
-def pure(source: str) -> float:
+def pure(source: str, pack: str = "demo_96s_nmc") -> float:
     """Part of a core that the twin takes without its bus."""
-    twin, _ = build_twin(load_pack("demo_96s_nmc"), TwinSettings(source=source))
+    twin, _ = build_twin(load_pack(pack), TwinSettings(source=source))
     twin.device.coils[:] = True
     start = time.process_time()
     for tick in range(2000):
@@ -123,10 +124,14 @@ def main() -> int:
             f"twin with hub and one reader, {source}: {100 * used:.1f} % of a core, "
             f"{rate:.0f} frames/s at the reader, {late} late ticks in {LIVE_S:.0f} s"
         )
-    pack = load_pack("demo_96s_nmc")
-    path = Path(find_resource(pack.file.device.dbc, pack.path))
-    load = bus_load(str(path), pack.file.device.bitrate_bit_per_s)
-    print(f"bus load of openbms_cmu at 500 kbit/s, worst-case stuffing: {100 * load:.1f} %")
+    for name, cells in (("home_16s_lfp", 16), ("robot_13s4p", 13)):
+        print(f"twin without bus, plant, {cells} cells: {100 * pure('plant', name):.1f} % of a core")
+    for name in ("demo_96s_nmc", "home_16s_lfp", "robot_13s4p"):
+        pack = load_pack(name)
+        path = Path(find_resource(pack.file.device.dbc, pack.path))
+        sent = wiring_of(pack.file)[0].sent_each_scan
+        load = bus_load(str(path), pack.file.device.bitrate_bit_per_s, sent)
+        print(f"bus load of {name} at 500 kbit/s, worst-case stuffing: {100 * load:.1f} %")
     return 0
 
 
