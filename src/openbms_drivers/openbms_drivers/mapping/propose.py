@@ -37,7 +37,7 @@ _NEEDED: dict[str, str] = {
 }
 _SIGN_WORDS = re.compile(
     r"(posit\w*|pos\.?|\+ ?ve|>\s*0|negat\w*|neg\.?|- "
-    r"?ve|<\s*0|\+|(?<![a-z])-)\s*(?:values?|current|sign|a|amps?)?\s*"
+    r"?ve|<\s*0|(?<!\w)\+|(?<!\w)-)\s*(?:values?|current|sign|a|amps?)?\s*"
     r"(?:is|are|=|:|means?|for|when|while|bei|beim|->|on|in|during|indicates?)*\s*(?:the\s+)?(?:battery\s+)?(?:pack\s+)?(?:is\s+)?"
     r"(discharg\w*|charg\w*|entlad\w*|lad\w*|regen\w*|driv\w*|traction|out\b|into?\b)",
     re.IGNORECASE,
