@@ -55,7 +55,8 @@ def test_unequal_strings_come_up_lose_one_and_take_it_back(tmp_path: Path) -> No
         for name in ("string_0", "string_1", "string_3"):
             system.wait(f"{name}/state", lambda state: state.state == State.CONNECTED, 40, since=0.0)
         full = system.wait("limits", lambda limits: limits.discharge_current > 200.0, 30).discharge_current
-        assert closed_in_order(system)[0] == "string_3", "the highest of the group begins"
+        # the three are within millivolts on the flat part of their curve: any of them may begin
+        assert closed_in_order(system)[0] != "string_2", "one of the group begins, not the empty one"
         state = system.wait("state", lambda now: any("V off the bus" in text for text in now.inhibit_texts))
         assert any(text.startswith("string_2 is not connected") for text in state.inhibit_texts)
         assert system.last("string_2/state").state == State.STANDBY, "the empty one waits"
