@@ -1,9 +1,10 @@
 """What an error of the cell file's open-circuit voltage does to capacities: it is in every anchor at the same
 state of charge alike, so that pairs between the same two levels do not average it out.
 
-A capacity from pairs (x, y) is a weighted mean, of which pair k has the part w_k·x_k / Σ w·x². Where the state
-of charge z is read with an error e(z), its relative error is Σ w_k·x_k·(e(z_k0) - e(z_k1)) / Σ w·x². Errors at
-levels a tenth of the charge apart are taken as independent, nearer ones as the same: one sum for each tenth.
+A capacity from pairs (x, y) is a weighted mean, of which pair k has the part w_k x_k / Σ w x². Where the
+state of charge z is read with an error e(z), its relative error is Σ w_k x_k (e(z_k0) - e(z_k1)) / Σ w x².
+Errors at levels a tenth of the charge apart are taken as independent, nearer ones as the same: one sum for
+each tenth.
 """
 
 from __future__ import annotations
