@@ -491,6 +491,17 @@ def test_a_standing_current_without_swings_both_ways_is_healthy(kit, volts, amps
     assert "CURRENT_STUCK" not in rig.ids()
 
 
+def test_what_the_cells_did_before_the_current_stood_does_not_count_when_scans_are_far_apart(kit):
+    rig = Light(kit)
+    rig.period_s = 1.0  # a scan later than cells take to follow: twin at ten times real time, a busy computer
+    moves = lambda k: k % 10 < 6  # noqa: E731
+    volts = lambda k: cells() - (0.1 * (k % 3) if moves(k) else 0.2 * (k // 10 % 2))  # noqa: E731
+    drive(rig, volts, lambda k: 0.01 * k if moves(k) else 0.0, 60.0)
+    assert "CURRENT_STUCK" not in rig.ids()
+    drive(rig, lambda k: cells() + 0.2 * (k % 2), lambda k: 0.0, 8.0)
+    assert state_of(rig, "CURRENT_STUCK") == FaultState.ACTIVE
+
+
 def test_bleed_resistors_may_move_all_cells_at_a_standing_current(kit):
     rig = Light(kit)
     on = lambda k: k // 20 % 2  # noqa: E731

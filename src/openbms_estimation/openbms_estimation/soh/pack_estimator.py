@@ -25,6 +25,7 @@ from openbms_estimation.soh.capacity import CapacitySettings, TotalLeastSquares
 from openbms_estimation.soh.incremental import SlowCharge
 from openbms_estimation.soh.resistance import LONG_S, ResistanceTracker
 from openbms_estimation.soh.sensor_zero import SensorZero
+from openbms_estimation.soh.table_error import SHARE, TableError
 from openbms_estimation.soh.usable import usable_capacity
 from openbms_estimation.soh.usage import SOC_EDGES, TEMPERATURE_EDGES_DEGC, Usage
 
@@ -38,6 +39,8 @@ _CONTRADICTS, _CONTRADICTS_SOC = 5.0, 0.2
 """An anchor so many standard deviations and so much SoC from the filter's estimate is none: the filter itself
 counts with a capacity that may have been lost long ago."""
 _ANCHOR_EVERY_S = 300.0
+_PARTS = ("capacity", "anchors", "table_error", "resistance", "usage", "zero")
+"""What is kept over a restart as a whole."""
 
 
 class PackSohEstimator:
@@ -71,6 +74,8 @@ class PackSohEstimator:
         self.capacity = TotalLeastSquares(np.full(n, self.rated_cell_ah), capacity_settings)
         least = self.capacity.settings.least_soc
         self.anchors = Anchors(n, self.rated_cell_ah, least, self.settings)
+        settings = self.capacity.settings
+        self.table_error = TableError(n, settings.forgetting, settings.prior_std)
         self.rest = RestWatch(self.layout.string, self.rated_cell_ah, self.settings)
         self.zero = SensorZero(self.layout.strings, self.settings.offset_std_c * self.rated_cell_ah)
         self.resistance = ResistanceTracker(self.model, n)
@@ -146,22 +151,35 @@ class PackSohEstimator:
         taken = np.zeros(self.layout.n_cells, bool)
         if rested.any():
             anchor = soc_of_rest(self.model, self.rest.voltage_v, temperature, self.direction, self.settings)
-            taken |= self._pair(anchor.soc, anchor.std, rested, soc)
+            taken |= self._pair(anchor, rested, soc, temperature)
         full &= ~rested
         if full.any():
             current = self.layout.per_cell(m.string_currents_a)
             ratio = np.where(self.resistance.long.blocks > 0, self.resistance.long.ratio, 1.0)
             anchor = soc_of_taper(self.model, m.cell_voltages_v, current, temperature, self.settings, ratio)
-            taken |= self._pair(anchor.soc, anchor.std, full, soc)
+            taken |= self._pair(anchor, full, soc, temperature)
         self.pairs_taken += bool(taken.any())
 
     def _pair(
-        self, z: FloatArray, std: FloatArray, where: NDArray[np.bool_], soc: StateOfCharge
+        self, anchor: Anchor, where: NDArray[np.bool_], soc: StateOfCharge, temperature: FloatArray
     ) -> NDArray[np.bool_]:
+        z, std = anchor.soc, anchor.std
         doubt = _CONTRADICTS * np.hypot(std, np.nan_to_num(soc.cell_soc_std, nan=1.0))
         apart = np.abs(z - soc.cell_soc) > np.maximum(doubt, _CONTRADICTS_SOC)
+        before = self.anchors.soc.copy()
         pairs = self.anchors.take(Anchor(z, std), where & ~apart)
-        return self.capacity.add(pairs.delta_soc, pairs.charge_ah, pairs.soc_std, pairs.charge_std_ah)
+        taken = self.capacity.add(pairs.delta_soc, pairs.charge_ah, pairs.soc_std, pairs.charge_std_ah)
+        if taken.any():
+            whole = np.hypot(pairs.soc_std, pairs.charge_std_ah / self.rated_cell_ah)
+            errors = self._table_std(before, temperature), self._table_std(z, temperature)
+            self.table_error.add(taken, (before, z), errors, whole)
+        return taken
+
+    def _table_std(self, soc: FloatArray, temperature: FloatArray) -> FloatArray:
+        """Give what the error of the open-circuit voltage is worth where a cell rested [SoC]."""
+        warm = np.where(np.isfinite(temperature), temperature, 25.0)
+        cell = self.model.parameters(np.nan_to_num(soc, nan=0.5), warm)
+        return SHARE * cell.slow_std_v / np.maximum(cell.chord_v, 1e-3)
 
     def _use(
         self, m: PackMeasurement, soc: StateOfCharge, temperature: FloatArray, moved: FloatArray, dt_s: float
@@ -198,8 +216,9 @@ class PackSohEstimator:
         found = self.capacity.estimate()
         # the sensor's gain is in every pair alike
         measured = found.pairs > 0
-        gain = np.where(measured, self.settings.gain_std * found.capacity_ah, 0.0)
-        std = np.hypot(found.capacity_std_ah, gain)
+        # and so is the error of the open-circuit voltage in those between the same levels
+        alike = np.hypot(self.settings.gain_std, self.table_error.relative_std())
+        std = np.hypot(found.capacity_std_ah, np.where(measured, alike * found.capacity_ah, 0.0))
         usable = usable_capacity(soc.cell_soc, found.capacity_ah, self.layout.strings)
         weakest = usable.weakest if usable.weakest >= 0 and measured[usable.weakest] else -1
         rated = self.rated_cell_ah * self.layout.strings
@@ -287,6 +306,7 @@ class PackSohEstimator:
             arrays={
                 **self.capacity.state(),
                 **self.anchors.state(),
+                **self.table_error.state(),
                 **self.resistance.state(),
                 **self.usage.state(),
                 **self.zero.state(),
@@ -326,15 +346,15 @@ class PackSohEstimator:
         fresh = PackSohEstimator(self._pack, self.settings, self.capacity.settings)
         n = self.layout.n_cells
         try:
-            for part in (fresh.capacity, fresh.anchors, fresh.resistance, fresh.usage, fresh.zero):
-                part.resume(arrays)
+            for name in _PARTS:
+                getattr(fresh, name).resume(arrays)
             shapes = {"peaks": (2, n), "direction": (n,), "resting_s": (self.layout.strings,)}
             for name, shape in shapes.items():
                 if name not in arrays or arrays[name].shape != shape:
                     raise ValueError(f"{name} is not that of this pack")
         except ValueError as error:
             return False, f"the stored state of health does not fit ({error}): it starts anew."
-        for name in ("capacity", "anchors", "resistance", "usage", "zero"):
+        for name in _PARTS:
             setattr(self, name, getattr(fresh, name))
         self.peak_v, self.peak_ah_per_v = (row.copy() for row in arrays["peaks"])
         self.direction = np.clip(arrays["direction"], -1.0, 1.0)

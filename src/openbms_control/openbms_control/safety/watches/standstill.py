@@ -180,12 +180,13 @@ class CurrentStandstill:
         if not np.count_nonzero(stands):
             self._stood_s.fill(0.0)
             return Reading(present=False)
+        begins = self._stood_s == 0.0  # what the cells did before is of a current that moved
         self._stood_s = np.where(stands, self._stood_s + strings.step_s, 0.0)
         self._window_s += strings.step_s
         same_bleed = np.array_equal(self._bled, m.cell_balancing)  # bleed resistors move all cells as well
         self._bled = m.cell_balancing
         over = self._window_s > CURRENT_WINDOW_S
-        anew = (self._stood_s <= self._settle_s) | over | np.isnan(strings.median)
+        anew = begins | (self._stood_s <= self._settle_s) | over | np.isnan(strings.median)
         if not same_bleed or not strings.whole:
             anew.fill(True)
         self._window_s[anew] = 0.0
