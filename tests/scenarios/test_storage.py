@@ -76,8 +76,8 @@ def diagnosis(system: BmsSystem, text: str, timeout_s: float = 40.0) -> None:
 
 
 def test_an_inverter_is_fed_lost_and_fed_again(storage: tuple[BmsSystem, LvInverter]) -> None:
-    """It hears limits of the pack and takes current within them; its silence is said; a gateway that is killed
-    sends nothing, started again it goes on; without the monitor the limits are zero.
+    """It hears limits of the pack and takes current within them; its silence is said; a gateway that is
+    killed sends nothing, started again it goes on; without the monitor the limits are zero.
     """
     system, inverter = storage
     inverter.wait(lambda told: told.get("dcl_a", 0.0) > 20.0 and told.get("charge") is True, 40)

@@ -15,7 +15,7 @@ class PollReport:
     Attributes
     ----------
     asked, answered, failed, pending : int
-        Requests sent; answers taken; requests and answers that were given up; pleas for patience (0x78).
+        Requests sent; answers taken; requests and answers that were given up; requests for patience (0x78).
     overheard : int
         Answers to another tester that were taken as well.
     answered_s, failed_s : float

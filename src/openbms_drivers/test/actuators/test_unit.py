@@ -351,7 +351,7 @@ def test_rpm_and_switches_by_another_dbc(demo_pack: LoadedPack, tmp_path: Path) 
         ("to: pump_running", "to: pomp_running", "takes no 'pomp_running'"),
         ("actuators: {pump: {}, fan_1: {}, fan_2: {}}\n", "", "neither an actuator nor a charger"),
         ("pump: {}", "pump: {tolerance: 0.0}", "tolerance"),
-        ("pump: {}", "pump: {tolerence: 0.1}", "Did you mean 'tolerance'?"),
+        ("pump: {}", "pump: {tolerances: 0.1}", "Did you mean 'tolerance'?"),
         ("name: coolers\n", "name: coolers\ncharger: {}\n", "nothing holds it to the pack's limits"),
     ],
 )

@@ -150,9 +150,9 @@ def test_it_asks_for_connected_once_the_inverter_is_heard_and_ends_in_order(
     stop_s = time.monotonic()
     one.until(
         lambda: (
-            one.inverter.told(stop_s).get("dcl_a") == 0.0
+            not one.node.is_wound_down()  # asked in each turn of the process, which begins the end
+            and one.inverter.told(stop_s).get("dcl_a") == 0.0
             and time.monotonic() - stop_s > 2.5
-            and not one.node.is_wound_down()
         )
     )
     one.values["measurement"] = measurement(current_a=-0.2)
